@@ -1,0 +1,88 @@
+"""What to do when a carrier did not simply take a message.
+
+Carriers sort every outcome into one of these classes (SMPP statuses by a table that each carrier can override); the
+decision is here, once.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, StrEnum
+
+import msgspec
+
+from heliograph.messaging.submissions import Happening
+
+MAX_TRIES = 3
+TEMPORARY_DELAYS_SECONDS = (30, 120, 300)
+
+
+class SubmitClass(StrEnum):
+    """How a submit to a carrier ended."""
+
+    TAKEN = "taken"
+    THROTTLED = "throttled"
+    TEMPORARY = "temporary"
+    AMBIGUOUS = "ambiguous"
+    OTHER_ROUTE = "other_route"
+    PERMANENT = "permanent"
+    LINK_FAULT = "link_fault"
+    NOT_SENT = "not_sent"
+    UNKNOWN = "unknown"
+
+
+class DoubtPolicy(StrEnum):
+    """What becomes of a message that was sent and never answered."""
+
+    RESEND = "resend"  # accepted means sent at least once: it may arrive twice
+    HOLD = "hold"  # sent at most once: ends as UNKNOWN unless a receipt comes
+
+
+class Next(Enum):
+    """The three things that can follow."""
+
+    AGAIN = "again"
+    END = "end"
+    DONE = "done"
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """What follows an outcome: again after `delay_seconds`, or the end by `happening`; `spends_try` when the attempt
+    counts.
+    """
+
+    next: Next
+    happening: Happening | None = None
+    delay_seconds: float = 0
+    spends_try: bool = True
+
+
+_DONE = Decision(Next.DONE, Happening.TAKEN)
+_REFUSED = Decision(Next.END, Happening.REFUSED)
+_GIVE_UP = Decision(Next.END, Happening.TRIES_USED_UP)
+_IN_DOUBT = Decision(Next.END, Happening.LEFT_IN_DOUBT)
+_AT_ONCE = Decision(Next.AGAIN, spends_try=False)
+_THROTTLED = Decision(Next.AGAIN, delay_seconds=1, spends_try=False)
+
+
+def decide(outcome: SubmitClass, tries: int, policy: DoubtPolicy) -> Decision:
+    """What follows the outcome of try number `tries` + 1 of a message.
+
+    A message whose last outcome is unknown never ends as failed: it may have arrived.
+    """
+    match outcome:
+        case SubmitClass.TAKEN:
+            return _DONE
+        case SubmitClass.PERMANENT:
+            return _REFUSED
+        case SubmitClass.NOT_SENT | SubmitClass.LINK_FAULT:
+            return _AT_ONCE
+        case SubmitClass.THROTTLED:
+            return _THROTTLED
+        case SubmitClass.UNKNOWN:
+            if policy is DoubtPolicy.HOLD or tries + 1 >= MAX_TRIES:
+                return _IN_DOUBT
+            return Decision(Next.AGAIN, delay_seconds=1)
+        case SubmitClass.TEMPORARY | SubmitClass.AMBIGUOUS | SubmitClass.OTHER_ROUTE:
+            if tries + 1 >= MAX_TRIES:
+                return _GIVE_UP
+            return Decision(Next.AGAIN, delay_seconds=TEMPORARY_DELAYS_SECONDS[tries])
