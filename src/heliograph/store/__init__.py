@@ -1,0 +1,1 @@
+"""What remembers: the interface, its engines, their schema."""

@@ -1,0 +1,241 @@
+"""The embedded store: SQLite in WAL with `synchronous=FULL`, one writer thread, one reader thread.
+
+SQLite with care: a version without the WAL-reset corruption bug, local disks only, one serving process (a lock file),
+and after a failed flush or a commit whose effect is unknown the process stops and recovers from the file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib import resources
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import apsw
+
+from heliograph.store import interface as it
+from heliograph.store.group import GroupCommit
+from heliograph.store.sqlite.reads import Reads
+from heliograph.store.sqlite.writes import Writes
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+OLDEST_SQLITE = (3, 51, 3)  # earlier ones can corrupt a WAL database when the log is reset
+BUSY_MILLISECONDS = 5_000
+CHECKPOINT_PAGES = 4_000  # 16 MB of log
+
+
+class SqliteStore:
+    """The store in one file, `heliograph.sqlite` in the data folder.
+
+    `exclusive` takes the lock of the serving process; without it the store is for short commands beside a server.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        exclusive: bool = False,
+        max_waiting_rows: int = 200_000,
+        on_fatal: Callable[[it.StoreError], None] | None = None,
+    ) -> None:
+        self._folder = folder
+        self._path = folder / "heliograph.sqlite"
+        self._exclusive = exclusive
+        self._max_waiting_rows = max_waiting_rows
+        self._on_fatal = on_fatal or (lambda error: None)
+        self._lock: IO[str] | None = None
+        self._inbox: queue.SimpleQueue[list[it.Op[Any]] | None] = queue.SimpleQueue()
+        self._hooks: list[it.CommitHook] = []
+
+    async def open(self) -> None:
+        """Take the data, migrate, start the threads. Raises `Unavailable` when another process serves them,
+        `SchemaTooNew`.
+        """
+        if tuple(map(int, apsw.sqlite_lib_version().split("."))) < OLDEST_SQLITE:
+            raise it.Unavailable(
+                f"SQLite {apsw.sqlite_lib_version()} can corrupt its log; install an apsw that bundles a newer one"
+            )
+        self._loop = asyncio.get_running_loop()
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self._exclusive:
+            self._take_lock()
+        writing = self._connect()
+        migrate(writing)
+        self._group = GroupCommit(
+            self._loop, self._inbox.put, max_weight=self._max_waiting_rows, on_fatal=self._on_fatal
+        )
+        for hook in self._hooks:
+            self._group.add_hook(hook)
+        self._writer = threading.Thread(target=self._write_groups, args=(writing,), name="store-writer", daemon=True)
+        self._writer.start()
+        self._reader = ThreadPoolExecutor(1, "store-reader")
+        self._reading = await self._loop.run_in_executor(self._reader, self._connect)
+
+    async def close(self) -> None:
+        """Commit what waits and let go of the file."""
+        await self._group.drained()
+        self._inbox.put(None)
+        await self._loop.run_in_executor(self._reader, self._writer.join)
+        await self._loop.run_in_executor(self._reader, self._reading.close)
+        self._reader.shutdown()
+        if self._lock is not None:
+            self._lock.close()
+
+    def submit(self, op: it.Op[Any], done: it.Done, weight: int = 1) -> None:
+        """See `store.interface.Store`."""
+        self._group.submit(op, done, weight)
+
+    async def apply(self, op: it.Op[T]) -> T:
+        """See `store.interface.Store`."""
+        waiter: asyncio.Future[T] = self._loop.create_future()
+
+        def done(result: Any) -> None:
+            if waiter.done():
+                return
+            if isinstance(result, Exception):
+                waiter.set_exception(result)
+            else:
+                waiter.set_result(result)
+
+        self._group.submit(op, done)
+        return await waiter
+
+    def request_commit(self) -> None:
+        """See `store.interface.Store`."""
+        self._group.request()
+
+    def add_hook(self, hook: it.CommitHook) -> None:
+        """See `store.interface.Store`; before `open`."""
+        self._hooks.append(hook)
+
+    async def read(self, query: Callable[[it.Reads], T]) -> T:
+        """See `store.interface.Store`."""
+        return await self._loop.run_in_executor(self._reader, self._read, query)
+
+    # -- the threads
+
+    def _read(self, query: Callable[[it.Reads], T]) -> T:
+        self._reading.execute("BEGIN")
+        try:
+            return query(Reads(self._reading))
+        except apsw.Error as error:
+            raise it.Unavailable(f"reading the store failed: {error}") from error
+        finally:
+            self._reading.execute("ROLLBACK")
+
+    def _write_groups(self, connection: apsw.Connection) -> None:
+        writes = Writes(connection)
+        while (ops := self._inbox.get()) is not None:
+            results: Sequence[Any] | it.StoreError
+            try:
+                results = self.commit(connection, writes, ops)
+            except it.StoreError as error:
+                results = error
+            except Exception as error:
+                _log.exception("a group of writes failed")
+                results = it.Unavailable(f"{type(error).__name__}: {error}")
+            self._loop.call_soon_threadsafe(self._group.finished, results)
+        connection.close()
+
+    @staticmethod
+    def commit(connection: apsw.Connection, writes: Writes, ops: list[it.Op[Any]]) -> list[Any]:
+        """One transaction. Raises `Unavailable` when certainly nothing is stored, `Uncertain` when nobody knows."""
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except apsw.BusyError as error:
+            raise it.Unavailable("another process keeps the store locked") from error
+        except apsw.Error as error:
+            raise _sorted(error) from error
+        try:
+            results = writes.run(ops)
+        except BaseException as error:
+            with contextlib.suppress(apsw.Error):  # SQLite has rolled back by itself on some errors
+                connection.execute("ROLLBACK")
+            writes.forget()
+            if isinstance(error, apsw.Error):
+                raise _sorted(error) from error
+            raise
+        try:
+            connection.execute("COMMIT")
+        except apsw.FullError as error:
+            with contextlib.suppress(apsw.Error):
+                connection.execute("ROLLBACK")
+            writes.forget()
+            raise it.Unavailable(f"the disk is full: {error}") from error
+        except apsw.Error as error:
+            raise it.Uncertain(f"the effect of a commit is unknown: {error}") from error
+        return results
+
+    # -- the file
+
+    def _take_lock(self) -> None:
+        self._lock = (self._folder / "heliograph.lock").open("a+")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._lock.seek(0)
+            owner = self._lock.read().strip() or "unknown"
+            self._lock.close()
+            raise it.Unavailable(
+                f"another process (pid {owner}) serves {self._folder}; stop it, or use another --data folder"
+            ) from error
+        self._lock.truncate(0)
+        self._lock.write(str(os.getpid()))
+        self._lock.flush()
+
+    def _connect(self) -> apsw.Connection:
+        umask = os.umask(0o077)
+        try:
+            connection = apsw.Connection(str(self._path))
+        except apsw.Error as error:
+            raise it.Unavailable(f"cannot open {self._path}: {error}") from error
+        finally:
+            os.umask(umask)
+        connection.set_busy_timeout(BUSY_MILLISECONDS)
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            f"wal_autocheckpoint={CHECKPOINT_PAGES}",
+            "cache_size=-65536",
+        ):
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+        return connection
+
+
+def migrate(connection: apsw.Connection) -> None:
+    """Bring the schema to this program's version, a transaction a step. Raises `SchemaTooNew`."""
+    folder = resources.files("heliograph.store.sqlite").joinpath("migrations")
+    steps = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
+    newest = len(steps)
+    version = connection.execute("PRAGMA user_version").get
+    if version > newest:
+        raise it.SchemaTooNew(
+            f"the data have schema {version}, this program knows {newest}: run the version that wrote them or later"
+        )
+    for number, step in enumerate(steps, start=1):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            if connection.execute("PRAGMA user_version").get < number:
+                connection.execute(step.read_text())
+                connection.execute(f"PRAGMA user_version = {number}")
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+
+
+def _sorted(error: apsw.Error) -> it.StoreError:
+    """Before COMMIT nothing is stored; but a device that fails to read or write is not to be trusted further."""
+    if isinstance(error, apsw.IOError | apsw.CorruptError | apsw.NotADBError):
+        return it.Uncertain(f"the store's file fails: {error}")
+    return it.Unavailable(f"the store refused a write: {error}")

@@ -1,0 +1,222 @@
+"""Every query of the SQLite engine, by name. Nothing else in the engine holds SQL.
+
+A query with `{rows}` is written for many rows at once: `Bulk` repeats its row template. With one statement a batch
+SQLite keeps the GIL released for the whole batch; `executemany` would take it back at every row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Bulk:
+    """A statement over many rows: `{rows}` stands for comma-separated copies of `row`, which has `width` parameters."""
+
+    sql: str
+    row: str
+
+    @property
+    def width(self) -> int:
+        return self.row.count("?")
+
+    def over(self, count: int) -> str:
+        """The statement for `count` rows."""
+        return self.sql.format(rows=",".join([self.row] * count))
+
+
+# -- accepting
+
+# What an account may spend.
+BALANCE_AND_CREDIT = "SELECT balance_micros, credit_limit_micros FROM balance WHERE account_id = ?"
+# One row a request: appended.
+INSERT_REQUESTS = Bulk(
+    "INSERT INTO request (id, account_id, dialect, sender, text, encoding, segments, registered_utc_ms, expires_utc_ms) VALUES {rows}",
+    "(?,?,?,?,?,?,?,?,?)",
+)
+# One row a message: appended, and appended to the index of open messages.
+INSERT_MESSAGES = Bulk(
+    "INSERT INTO message (id, request_id, account_id, carrier_id, status, recipient, price_micros, operator_id, operator_source) VALUES {rows}",
+    "(?,?,?,?,0,?,?,?,?)",
+)
+# One row an account and request: appended.
+INSERT_POSTINGS = Bulk(
+    "INSERT INTO posting (account_id, kind, amount_micros, request_id, message_id, at_utc_ms, note) VALUES {rows}",
+    "(?,?,?,?,?,?,?)",
+)
+ADD_TO_BALANCE = "UPDATE balance SET balance_micros = balance_micros + ? WHERE account_id = ? RETURNING balance_micros"
+LEASE_IDS = "UPDATE sequence SET next = next + ?1 WHERE name = ?2 RETURNING next - ?1"
+
+# -- handing over
+
+# The one row a carrier that says how far hand-overs may be on the wire.
+MOVE_MARK = "INSERT INTO mark (carrier_id, number, part) VALUES (?1, ?2, ?3) ON CONFLICT (carrier_id) DO UPDATE SET number = ?2, part = ?3"
+# Messages of one part that a carrier took: the status and the carrier's id in one write, by row id.
+TAKE_SINGLE = Bulk(
+    "WITH taken (id, at, ref) AS (VALUES {rows}) UPDATE message SET status = 1, sent_utc_ms = taken.at, ref = taken.ref"
+    " FROM taken WHERE message.id = taken.id AND message.status = 0",
+    "(?,?,?)",
+)
+TAKE_LAST_PART = Bulk(
+    "WITH taken (id, at) AS (VALUES {rows}) UPDATE message SET status = 1, sent_utc_ms = taken.at"
+    " FROM taken WHERE message.id = taken.id AND message.status = 0",
+    "(?,?)",
+)
+INSERT_PARTS = Bulk("INSERT OR IGNORE INTO part (message_id, part, ref) VALUES {rows}", "(?,?,?)")
+# A message that waits for another try; it keeps its place in `message`.
+PUT_RETRIES = Bulk(
+    "INSERT INTO retry (message_id, carrier_id, due_utc_ms) VALUES {rows}"
+    " ON CONFLICT (message_id) DO UPDATE SET carrier_id = excluded.carrier_id, due_utc_ms = excluded.due_utc_ms, number = NULL",
+    "(?,?,?)",
+)
+DROP_RETRIES = Bulk("DELETE FROM retry WHERE message_id IN ({rows})", "?")
+COUNT_TRY = "UPDATE message SET tries = tries + 1 WHERE id = ? AND status = 0"
+QUEUE_RETRY = "UPDATE retry SET number = ? WHERE message_id = ? AND number IS NULL RETURNING message_id"
+ADD_EVENT = (
+    "INSERT INTO event (message_id, seq, at_utc_ms, event, detail)"
+    " VALUES (?1, (SELECT coalesce(max(seq), 0) + 1 FROM event WHERE message_id = ?1), ?2, ?3, ?4)"
+)
+INSERT_REFS = Bulk("INSERT OR REPLACE INTO ref (carrier_id, run, ref, message_id, part) VALUES {rows}", "(?,?,?,?,?)")
+NEWEST_RUN = "SELECT coalesce(max(run), 0) FROM ref WHERE carrier_id = ?"
+# One probe of one run; runs are tried from the newest.
+FIND_REF = "SELECT message_id, part FROM ref WHERE carrier_id = ? AND run = ? AND ref = ?"
+
+# -- ending
+
+# What deciding about an end needs, by row id.
+MESSAGES_TO_END = Bulk(
+    "SELECT message.id, message.account_id, request.dialect, recipient, status, price_micros, refunded"
+    " FROM message JOIN request ON request.id = message.request_id WHERE message.id IN ({rows})",
+    "?",
+)
+END_MESSAGES = Bulk(
+    "WITH ended (id, status, at, refunded, detail) AS (VALUES {rows}) UPDATE message"
+    " SET status = ended.status, done_utc_ms = ended.at, refunded = message.refunded | ended.refunded, detail = ended.detail"
+    " FROM ended WHERE message.id = ended.id",
+    "(?,?,?,?,?)",
+)
+RECORD_PART_STATE = "UPDATE part SET state = ? WHERE message_id = ? AND part = ?"
+PART_STATES = "SELECT part, ref, state FROM part WHERE message_id = ? ORDER BY part"
+
+# -- callbacks
+
+INSERT_CALLBACKS = Bulk(
+    "INSERT INTO callback (account_id, message_id, kind, url, body, state, attempt, created_utc_ms, next_utc_ms) VALUES {rows}",
+    "(?,?,?,?,?,'pending',0,?,?)",
+)
+# A later final replaces what was still to be told of UNKNOWN.
+CANCEL_CALLBACKS = "UPDATE callback SET state = 'cancelled' WHERE message_id = ? AND kind = 'dlr' AND state = 'pending'"
+_CALLBACK = "id, account_id, message_id, kind, url, body, state, attempt, created_utc_ms, next_utc_ms, last_result"
+# By the index of what is due, oldest first, leaving out accounts that have enough under way.
+DUE_CALLBACKS = (
+    f"SELECT {_CALLBACK} FROM callback INDEXED BY callback_due WHERE state = 'pending' AND next_utc_ms <= ?"
+    " AND account_id NOT IN (SELECT value FROM json_each(?)) ORDER BY next_utc_ms LIMIT ?"
+)
+BEGIN_ATTEMPTS = Bulk(
+    "WITH begun (id, attempt, next) AS (VALUES {rows}) UPDATE callback SET attempt = begun.attempt, next_utc_ms = begun.next"
+    " FROM begun WHERE callback.id = begun.id",
+    "(?,?,?)",
+)
+SETTLE_CALLBACKS = Bulk(
+    "WITH settled (id, state, result) AS (VALUES {rows}) UPDATE callback SET state = settled.state, last_result = settled.result"
+    " FROM settled WHERE callback.id = settled.id AND callback.state = 'pending'",
+    "(?,?,?)",
+)
+CALLBACKS_OF_MESSAGE = f"SELECT {_CALLBACK} FROM callback WHERE message_id = ? ORDER BY id"
+
+# -- accounts
+
+_ACCOUNT = (
+    "id, ref, name, email, status, senders, default_sender, price_list, numbers, carrier, validity_seconds, dlr_url, mo_url, token_epoch,"
+    " secret_generation, created_utc_ms, revision"
+)
+INSERT_ACCOUNT = (
+    "INSERT INTO account (ref, name, email, status, senders, default_sender, price_list, numbers, carrier, validity_seconds, dlr_url, mo_url,"
+    " token_epoch, secret_generation, created_utc_ms, revision) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) RETURNING id"
+)
+INSERT_CREDENTIAL = "INSERT INTO credential (account_id, dialect, public_id, secret_sha256) VALUES (?, ?, ?, ?)"
+INSERT_BALANCE = "INSERT INTO balance (account_id, balance_micros) VALUES (?, 0)"
+UPDATE_ACCOUNT = (
+    "UPDATE account SET ref=?, name=?, email=?, status=?, senders=?, default_sender=?, price_list=?, numbers=?, carrier=?, validity_seconds=?,"
+    " dlr_url=?, mo_url=?, token_epoch=?, secret_generation=?, created_utc_ms=?, revision=? WHERE id = ?"
+)
+ACCOUNTS_SINCE = f"SELECT {_ACCOUNT} FROM account WHERE revision > ? ORDER BY revision"
+ACCOUNTS = f"SELECT {_ACCOUNT} FROM account ORDER BY id"
+ACCOUNT_BY_ID = f"SELECT {_ACCOUNT} FROM account WHERE id = ?"
+ACCOUNT_BY_REF = f"SELECT {_ACCOUNT} FROM account WHERE ref = ?"
+CREDENTIALS = "SELECT dialect, public_id, secret_sha256 FROM credential WHERE account_id = ? ORDER BY public_id"
+BALANCE = "SELECT balance_micros FROM balance WHERE account_id = ?"
+BALANCES = "SELECT account_id, balance_micros FROM balance"
+
+# -- reading messages
+
+_MESSAGE = (
+    "SELECT message.id, message.account_id, dialect, sender, recipient, text, encoding, segments, price_micros, refunded, carrier_id, operator_id,"
+    " operator_source, status, tries, registered_utc_ms, sent_utc_ms, done_utc_ms, expires_utc_ms, ref, detail"
+    " FROM message JOIN request ON request.id = message.request_id"
+)
+MESSAGE = f"{_MESSAGE} WHERE message.id = ?"
+MESSAGES = f"{_MESSAGE} WHERE message.id < ? ORDER BY message.id DESC LIMIT ?"
+# The newest of one account: what is not listed yet, then the list.
+UNLISTED_MESSAGES_OF_ACCOUNT = (
+    f"{_MESSAGE} WHERE message.id > (SELECT next FROM sequence WHERE name = 'listed') AND message.id < ?1 AND message.account_id = ?2"
+    " ORDER BY message.id DESC LIMIT ?3"
+)
+LISTED_MESSAGES_OF_ACCOUNT = (
+    f"{_MESSAGE} WHERE message.id IN (SELECT message_id FROM account_message WHERE account_id = ?2 AND message_id < ?1"
+    " ORDER BY message_id DESC LIMIT ?3) ORDER BY message.id DESC"
+)
+LISTED_UP_TO = "SELECT next FROM sequence WHERE name = 'listed'"
+LIST_MESSAGES = "INSERT OR IGNORE INTO account_message SELECT account_id, id FROM message WHERE id > ?1 AND id <= ?2 ORDER BY account_id, id"
+# The end of the next batch to list.
+LIST_UNTIL = "SELECT max(id) FROM (SELECT id FROM message WHERE id > ? ORDER BY id LIMIT ?)"
+SET_LISTED = "INSERT INTO sequence (name, next) VALUES ('listed', ?1) ON CONFLICT (name) DO UPDATE SET next = ?1"
+EVENTS = "SELECT at_utc_ms, event, detail FROM event WHERE message_id = ? ORDER BY seq"
+
+# -- handing over, reading
+
+_SUBMISSION = (
+    "SELECT message.id, request_id, message.account_id, dialect, sender, text, encoding, segments, registered_utc_ms, expires_utc_ms, recipient,"
+    " price_micros, message.carrier_id, operator_id, operator_source, {number}, tries FROM message JOIN request ON request.id = message.request_id"
+)
+_FIRST_TRY = _SUBMISSION.format(number="message.id")
+_NEXT_TRY = _SUBMISSION.format(number="retry.number")
+MARK = "SELECT number, part FROM mark WHERE carrier_id = ?"
+# Pending, at or below the mark, and not put aside since: sent or not, nobody knows. By the index of open messages.
+IN_DOUBT = (
+    f"{_FIRST_TRY} LEFT JOIN retry ON retry.message_id = message.id"
+    " WHERE message.carrier_id = ? AND status = 0 AND message.id <= ? AND retry.message_id IS NULL ORDER BY message.id"
+)
+IN_DOUBT_RETRIES = (
+    f"{_NEXT_TRY} JOIN retry ON retry.message_id = message.id"
+    " WHERE retry.carrier_id = ? AND retry.number <= ? AND status = 0 ORDER BY retry.number"
+)
+# What waits in the store, in order, from a number on: first tries by the index of open messages, further ones by
+# `retry_queued`.
+CLAIM_FIRST = f"{_FIRST_TRY} WHERE message.carrier_id = ? AND status = 0 AND message.id > ? ORDER BY message.id LIMIT ?"
+CLAIM_RETRIES = (
+    f"{_NEXT_TRY} JOIN retry ON retry.message_id = message.id"
+    " WHERE retry.carrier_id = ? AND retry.number > ? AND status = 0 ORDER BY retry.number LIMIT ?"
+)
+COUNT_WAITING = "SELECT count(*) FROM message WHERE carrier_id = ? AND status = 0 AND id > ?"
+COUNT_RETRIES = "SELECT count(*) FROM retry WHERE carrier_id = ? AND number > ?"
+DUE_RETRIES = (
+    f"{_SUBMISSION.format(number='0')} JOIN retry ON retry.message_id = message.id"
+    " WHERE retry.number IS NULL AND retry.due_utc_ms <= ? ORDER BY retry.due_utc_ms LIMIT ?"
+)
+# Sent, and no final receipt: by the index of open messages, from an id on.
+AWAITING_RECEIPT = (
+    "SELECT message.id, segments, sent_utc_ms, ref FROM message JOIN request ON request.id = message.request_id"
+    " WHERE carrier_id = ? AND status = 1 AND message.id > ? ORDER BY message.id LIMIT ?"
+)
+
+CARRIER_ID = "SELECT id FROM carrier WHERE name = ?"
+CARRIERS = "SELECT id, name FROM carrier ORDER BY id"
+INSERT_CARRIER = "INSERT INTO carrier (name) VALUES (?) RETURNING id"
+
+# -- auditing: plain reads, decided elsewhere
+
+POSTINGS = "SELECT id, account_id, kind, amount_micros, request_id, message_id, at_utc_ms FROM posting WHERE id > ? ORDER BY id LIMIT ?"
+PAID_MESSAGES = (
+    "SELECT id, request_id, account_id, price_micros, refunded FROM message WHERE id > ? ORDER BY id LIMIT ?"
+)

@@ -1,0 +1,387 @@
+"""Writes of the SQLite engine: load, let `messaging` decide, save. Everything here runs inside the group's one
+transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
+from typing import Any
+
+import apsw
+import msgspec
+
+from heliograph.messaging import delivery, ledger, submissions
+from heliograph.messaging.accounts import Account
+from heliograph.messaging.delivery import ReceiptState
+from heliograph.messaging.ledger import PostingKind
+from heliograph.messaging.submissions import Happening, Status
+from heliograph.store import interface as it
+from heliograph.store.sqlite import queries as q
+from heliograph.store.sqlite.reads import Reads
+
+_MAY_BE_REFUSED = (it.CreateAccount, it.UpdateAccount, it.TopUp)
+_CHUNKS = (256, 64, 16, 4, 1)  # few statement texts, so that each is prepared once
+
+
+class Writes:
+    """The operations, over one connection with a transaction open."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._execute: Callable[..., Any] = connection.execute
+        self._reads = Reads(connection)
+        self._runs: dict[int, int] = {}
+        self._handlers: dict[type[it.Op[Any]], Callable[[Any], Any]] = {
+            it.MoveMark: self._move_mark,
+            it.StoreTaken: self._store_taken,
+            it.StoreRetries: self._store_retries,
+            it.Requeue: self._requeue,
+            it.Resend: self._resend,
+            it.Finish: self._finish,
+            it.StoreReceipts: self._store_receipts,
+            it.StoreRefs: self._store_refs,
+            it.LeaseIds: self._lease_ids,
+            it.ListMessages: self._list_messages,
+            it.ClaimCallbacks: self._claim_callbacks,
+            it.SettleCallbacks: self._settle_callbacks,
+            it.CreateAccount: self._create_account,
+            it.UpdateAccount: self._update_account,
+            it.TopUp: self._top_up,
+            it.RegisterCarrier: self._register_carrier,
+        }
+
+    def forget(self) -> None:
+        """A transaction was rolled back: what was remembered of it is not so."""
+        self._runs.clear()
+
+    def run(self, ops: Sequence[it.Op[Any]]) -> list[Any]:
+        """Carry out all operations and return their results in order: acceptances together first, then the others one
+        by one.
+        """
+        accepted = self._accept([op for op in ops if type(op) is it.Accept])
+        return [next(accepted) if type(op) is it.Accept else self._one(op) for op in ops]
+
+    def _one(self, op: it.Op[Any]) -> Any:
+        """One operation. What is wrong with it alone is its result and leaves no trace; the rest stands."""
+        handler = self._handlers[type(op)]
+        if type(op) not in _MAY_BE_REFUSED:
+            return handler(op)
+        self._execute("SAVEPOINT op")
+        try:
+            result = handler(op)
+        except (it.Conflict, it.Missing) as error:
+            self._execute("ROLLBACK TO op")
+            result = error
+        self._execute("RELEASE op")
+        return result
+
+    def _bulk(self, query: q.Bulk, rows: Iterable[Sequence[Any]]) -> list[tuple[Any, ...]]:
+        """Run a bulk query over all rows, a chunk at a time; the rows that it returns."""
+        values = list(chain.from_iterable(rows))
+        width, start, left = query.width, 0, len(values) // query.width
+        found: list[tuple[Any, ...]] = []
+        for size in _CHUNKS:
+            while left >= size:
+                end = start + size * width
+                found.extend(self._execute(query.over(size), values[start:end]))
+                start, left = end, left - size
+        return found
+
+    # -- accepting
+
+    def _accept(self, ops: list[it.Accept]) -> Iterator[list[bool]]:
+        """Charge and store requests in order, against balances read once and written once per account."""
+        available: dict[int, int] = {}
+        spent: dict[int, int] = {}
+        requests: list[tuple[Any, ...]] = []
+        messages: list[tuple[Any, ...]] = []
+        postings: list[tuple[Any, ...]] = []
+        results: list[list[bool]] = []
+        for op in ops:
+            request = op.request
+            account_id = request.account_id
+            if account_id not in available:
+                available[account_id] = self._available(account_id)
+                spent[account_id] = 0
+            covered, cost = ledger.cover(
+                available[account_id] - spent[account_id], [item.price_micros for item in op.submissions]
+            )
+            results.append(covered)
+            if not any(covered):
+                continue
+            spent[account_id] += cost
+            text = request.text
+            requests.append(
+                (
+                    request.id,
+                    account_id,
+                    request.dialect,
+                    request.sender,
+                    text.body,
+                    int(text.encoding),
+                    text.segments,
+                    request.registered_utc_ms,
+                    request.expires_utc_ms,
+                )
+            )
+            messages.extend(
+                (
+                    m.id,
+                    request.id,
+                    account_id,
+                    m.carrier_id,
+                    m.recipient,
+                    m.price_micros,
+                    m.operator_id,
+                    m.operator_source,
+                )
+                for m, paid in zip(op.submissions, covered, strict=True)
+                if paid
+            )
+            postings.append((account_id, int(PostingKind.CHARGE), -cost, request.id, 0, request.registered_utc_ms, ""))
+        self._bulk(q.INSERT_REQUESTS, requests)
+        self._bulk(q.INSERT_MESSAGES, messages)
+        self._bulk(q.INSERT_POSTINGS, postings)
+        for account_id, cost in spent.items():
+            if cost:
+                self._execute(q.ADD_TO_BALANCE, (-cost, account_id))
+        return iter(results)
+
+    def _available(self, account_id: int) -> int:
+        row = self._execute(q.BALANCE_AND_CREDIT, (account_id,)).get
+        return 0 if row is None else row[0] + row[1]
+
+    def _lease_ids(self, op: it.LeaseIds) -> int:
+        return int(self._execute(q.LEASE_IDS, (op.count, "message")).get)
+
+    def _list_messages(self, op: it.ListMessages) -> int:
+        listed = self._execute(q.LISTED_UP_TO).get or 0
+        until = self._execute(q.LIST_UNTIL, (listed, op.limit)).get
+        if until is None:
+            return 0
+        self._execute(q.LIST_MESSAGES, (listed, until))
+        self._execute(q.SET_LISTED, (until,))
+        return int(until) - int(listed)
+
+    # -- handing over
+
+    def _register_carrier(self, op: it.RegisterCarrier) -> int:
+        known = self._execute(q.CARRIER_ID, (op.name,)).get
+        return int(known if known is not None else self._execute(q.INSERT_CARRIER, (op.name,)).get)
+
+    def _move_mark(self, op: it.MoveMark) -> None:
+        self._execute(q.MOVE_MARK, (op.carrier_id, op.number, op.part))
+
+    def _store_taken(self, op: it.StoreTaken) -> None:
+        single = [t for t in op.taken if t.parts == 1]
+        several = [t for t in op.taken if t.parts > 1]
+        self._bulk(q.TAKE_SINGLE, [(t.message_id, t.at_utc_ms, t.ref) for t in single])
+        self._bulk(q.INSERT_PARTS, [(t.message_id, t.part, t.ref) for t in several])
+        self._bulk(q.TAKE_LAST_PART, [(t.message_id, t.at_utc_ms) for t in several if t.last])
+        retried = [(t.message_id,) for t in op.taken if t.last and t.retried]
+        self._bulk(q.DROP_RETRIES, retried)
+
+    def _store_retries(self, op: it.StoreRetries) -> None:
+        self._bulk(q.PUT_RETRIES, [(r.message_id, r.carrier_id, r.due_utc_ms) for r in op.retries])
+        for retry in op.retries:
+            if retry.spends_try:
+                self._execute(q.COUNT_TRY, (retry.message_id,))
+            self._execute(q.ADD_EVENT, (retry.message_id, retry.at_utc_ms, retry.event, retry.detail))
+
+    def _requeue(self, op: it.Requeue) -> list[bool]:
+        return [self._execute(q.QUEUE_RETRY, (one.number, one.id)).get is not None for one in op.submissions]
+
+    def _resend(self, op: it.Resend) -> None:
+        for message_id in op.message_ids:
+            self._execute(q.COUNT_TRY, (message_id,))
+            detail = "the server stopped before the carrier's answer was stored: it may arrive twice"
+            self._execute(q.ADD_EVENT, (message_id, op.at_utc_ms, "sent again", detail))
+
+    def _store_refs(self, op: it.StoreRefs) -> None:
+        run = self._newest_run(op.carrier_id) + 1
+        self._bulk(q.INSERT_REFS, [(op.carrier_id, run, *entry) for entry in op.refs])
+        self._runs[op.carrier_id] = run
+
+    def _newest_run(self, carrier_id: int) -> int:
+        if carrier_id not in self._runs:
+            self._runs[carrier_id] = int(self._execute(q.NEWEST_RUN, (carrier_id,)).get)
+        return self._runs[carrier_id]
+
+    # -- ending
+
+    def _finish(self, op: it.Finish) -> None:
+        self._end(op.endings, op.report)
+
+    def _end(self, endings: Sequence[it.Ending], report: it.Reporter) -> None:
+        rows = {row[0]: row for row in self._bulk(q.MESSAGES_TO_END, [(e.message_id,) for e in endings])}
+        ended, refunds, tried = [], [], []
+        to_tell: list[it.Ended] = []
+        for ending in endings:
+            row = rows.get(ending.message_id)
+            if row is None:
+                continue
+            message_id, account_id, dialect, recipient, old, price, already_refunded = row
+            status = submissions.after(Status(old), ending.happening)
+            if status is None:
+                continue
+            refund = not already_refunded and submissions.refunded(ending.happening, parts_taken=ending.parts_taken)
+            if refund and price:
+                refunds.append(
+                    (
+                        account_id,
+                        int(PostingKind.REFUND),
+                        price,
+                        0,
+                        message_id,
+                        ending.at_utc_ms,
+                        ending.happening.name.lower(),
+                    )
+                )
+            ended.append((message_id, int(status), ending.at_utc_ms, int(refund), ending.detail))
+            rows[message_id] = (*row[:4], int(status), price, already_refunded or refund)
+            if status.final:
+                if old == Status.UNKNOWN:
+                    self._execute(q.CANCEL_CALLBACKS, (message_id,))
+                to_tell.append(it.Ended(message_id, account_id, dialect, recipient, status, ending.at_utc_ms))
+            if old == Status.PENDING:
+                tried.append((message_id,))
+        self._bulk(q.END_MESSAGES, ended)
+        self._bulk(q.DROP_RETRIES, tried)
+        self._bulk(q.INSERT_POSTINGS, refunds)
+        for refund_row in refunds:
+            self._execute(q.ADD_TO_BALANCE, (refund_row[2], refund_row[0]))
+        self._bulk(
+            q.INSERT_CALLBACKS,
+            [
+                (of.account_id, of.message_id, told.kind, told.url, told.body, of.done_utc_ms, of.done_utc_ms)
+                for of, told in zip(to_tell, report(to_tell), strict=True)
+                if told is not None
+            ],
+        )
+
+    def _store_receipts(self, op: it.StoreReceipts) -> list[it.PartReceipt]:
+        unmatched = []
+        endings = []
+        for receipt in op.receipts:
+            message_id, part, parts = receipt.message_id, receipt.part, receipt.parts
+            if not message_id:
+                found = self._find_ref(receipt.carrier_id, receipt.ref)
+                if found is None:
+                    unmatched.append(receipt)
+                    continue
+                message_id, part = found
+                message = self._reads.message(message_id)
+                parts = message.segments if message else 1
+            happening = (
+                delivery.MEANING[receipt.state]
+                if parts == 1
+                else self._part_receipt(message_id, part, parts, receipt.state)
+            )
+            if happening is not None:
+                endings.append(it.Ending(message_id, happening, receipt.at_utc_ms, parts_taken=1))
+        self._end(endings, op.report)
+        return unmatched
+
+    def _part_receipt(self, message_id: int, part: int, parts: int, state: ReceiptState) -> Happening | None:
+        self._execute(q.RECORD_PART_STATE, (int(state), message_id, part))
+        states = [
+            ReceiptState(row[2]) if row[2] is not None else None for row in self._execute(q.PART_STATES, (message_id,))
+        ]
+        return delivery.of_all_parts(states, parts)
+
+    def _find_ref(self, carrier_id: int, ref: str) -> tuple[int, int] | None:
+        for run in range(self._newest_run(carrier_id), 0, -1):
+            row = self._execute(q.FIND_REF, (carrier_id, run, ref)).get
+            if row is not None:
+                return row[0], row[1]
+        return None
+
+    # -- callbacks
+
+    def _claim_callbacks(self, op: it.ClaimCallbacks) -> list[it.Callback]:
+        due = self._reads.due_callbacks(op.now_utc_ms, op.busy, op.limit)
+        begin = [callback for callback in due if callback.attempt < len(op.delays_seconds)]
+        spent = [
+            (callback.id, "failed", callback.last_result or "no answer")
+            for callback in due
+            if callback.attempt >= len(op.delays_seconds)
+        ]
+        begun = [
+            msgspec.structs.replace(
+                callback,
+                attempt=callback.attempt + 1,
+                next_utc_ms=op.now_utc_ms + op.delays_seconds[callback.attempt] * 1000,
+            )
+            for callback in begin
+        ]
+        self._bulk(q.BEGIN_ATTEMPTS, [(callback.id, callback.attempt, callback.next_utc_ms) for callback in begun])
+        self._bulk(q.SETTLE_CALLBACKS, spent)
+        return begun
+
+    def _settle_callbacks(self, op: it.SettleCallbacks) -> None:
+        def state(settled: it.Settlement) -> str:
+            return "acknowledged" if settled.acknowledged else "failed" if settled.give_up else "pending"
+
+        self._bulk(q.SETTLE_CALLBACKS, [(s.callback_id, state(s), s.result) for s in op.settlements])
+
+    # -- accounts
+
+    def _create_account(self, op: it.CreateAccount) -> Account:
+        account = msgspec.structs.replace(op.account, revision=self._next_revision())
+        try:
+            account_id = int(self._execute(q.INSERT_ACCOUNT, _account_row(account)).get)
+            for credential in op.credentials:
+                self._execute(
+                    q.INSERT_CREDENTIAL,
+                    (account_id, credential.dialect, credential.public_id, credential.secret_sha256),
+                )
+        except apsw.ConstraintError as error:
+            raise it.Conflict(f"an account {account.ref!r} exists already") from error
+        self._execute(q.INSERT_BALANCE, (account_id,))
+        if op.balance_micros:
+            self._post_topup(account_id, op.balance_micros, account.created_utc_ms, "opening balance")
+        return msgspec.structs.replace(account, id=account_id)
+
+    def _update_account(self, op: it.UpdateAccount) -> Account:
+        account = self._reads.account_by_id(op.account_id)
+        if account is None:
+            raise it.Missing(f"there is no account with the internal id {op.account_id}")
+        changed = msgspec.structs.replace(account, **op.changes, revision=self._next_revision())
+        self._execute(q.UPDATE_ACCOUNT, (*_account_row(changed), account.id))
+        return changed
+
+    def _next_revision(self) -> int:
+        return int(self._execute(q.LEASE_IDS, (1, "revision")).get)
+
+    def _top_up(self, op: it.TopUp) -> int:
+        return self._post_topup(op.account_id, op.amount_micros, op.at_utc_ms, op.note)
+
+    def _post_topup(self, account_id: int, amount_micros: int, at_utc_ms: int, note: str) -> int:
+        balance = self._execute(q.ADD_TO_BALANCE, (amount_micros, account_id)).get
+        if balance is None:
+            raise it.Missing(f"there is no account with the internal id {account_id}")
+        self._bulk(q.INSERT_POSTINGS, [(account_id, int(PostingKind.TOPUP), amount_micros, 0, 0, at_utc_ms, note)])
+        return int(balance)
+
+
+def _account_row(account: Account) -> tuple[Any, ...]:
+    """The columns of INSERT_ACCOUNT and UPDATE_ACCOUNT."""
+    senders = None if account.senders is None else msgspec.json.encode(sorted(account.senders)).decode()
+    return (
+        account.ref,
+        account.name,
+        account.email,
+        account.status.value,
+        senders,
+        account.default_sender,
+        account.price_list,
+        account.numbers.value,
+        account.carrier,
+        account.validity_seconds,
+        account.dlr_url,
+        account.mo_url,
+        account.token_epoch,
+        account.secret_generation,
+        account.created_utc_ms,
+        account.revision,
+    )
