@@ -1,0 +1,75 @@
+"""What a carrier is to the engine: something that takes submits and, later, says what became of them.
+
+A carrier never blocks and never awaits the engine: it reports through `CarrierEvents`, in batches where it can. The
+suite in `tests/conformance/carriers` is the other half of this interface.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from heliograph.messaging.delivery import ReceiptState
+from heliograph.messaging.retry import SubmitClass
+from heliograph.messaging.submissions import Submission
+
+
+class Submit(msgspec.Struct, frozen=True, gc=False):
+    """One submit_sm: a part of a message. `part` counts from 1; `body` is that part's text."""
+
+    submission: Submission
+    part: int
+    body: str
+
+
+class Outcome(msgspec.Struct, frozen=True, gc=False):
+    """How one submit ended: exactly one per submit. `ref` is the carrier's message id when it took the part, `detail`
+    its reason when not.
+    """
+
+    submit: Submit
+    result: SubmitClass
+    ref: str = ""
+    detail: str = ""
+
+
+class Receipt(msgspec.Struct, frozen=True, gc=False):
+    """A delivery receipt for the part that the carrier calls `ref`."""
+
+    ref: str
+    state: ReceiptState
+
+
+class CarrierEvents(Protocol):
+    """Where a carrier reports."""
+
+    def outcomes(self, outcomes: Sequence[Outcome]) -> None:
+        """Submits ended."""
+
+    def receipts(self, receipts: Sequence[Receipt], acknowledge: Callable[[bool], None]) -> None:
+        """Receipts arrived; `acknowledge(True)` is called once what they say is on disk, `acknowledge(False)` when it
+        could not be stored.
+        """
+
+
+class Carrier(Protocol):
+    """A way out."""
+
+    name: str
+    window: int  # submits without a stored outcome, at most
+
+    async def start(self, events: CarrierEvents) -> None:
+        """Open for business; returns before a link is up."""
+
+    async def stop(self) -> None:
+        """Send nothing more; submits still open are reported as unknown."""
+
+    def submit(self, submits: Sequence[Submit]) -> None:
+        """Take these in this order. Never more are open than `window`: the engine sees to it."""
+
+    def query(self, refs: Sequence[str]) -> Sequence[Receipt]:
+        """What became of parts whose receipt is overdue, for those of which the carrier knows more than "sent" (SMPP
+        3.4 §4.8, query_sm).
+        """

@@ -1,0 +1,130 @@
+"""What carriers tell: receipts, matched to their messages and stored; acknowledged only then.
+
+Receipts name a part by the carrier's id. Ids of the last parts sent are kept in a bounded map; older ones go to the
+store in sorted runs, appended. A receipt that comes before its part's answer is parked for a while.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from heliograph.carriers.interface import Carrier, CarrierEvents, Receipt
+from heliograph.kit.clock import Clock
+from heliograph.messaging.delivery import MEANING, ReceiptState
+from heliograph.store import interface as it
+
+REFS_IN_MEMORY = 100_000
+REFS_IN_RUN = 20_000
+PARKED = 10_000
+_log = logging.getLogger(__name__)
+
+Part = tuple[int, int, int]  # message id, part, parts
+
+
+class Receive:
+    """The receiving service. Takes part in every group commit."""
+
+    def __init__(self, store: it.Store, report: it.Reporter, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self.report = report
+        self.unmatched = 0
+        self._refs: dict[tuple[int, str], Part] = {}
+        self._parked: dict[tuple[int, str], it.PartReceipt] = {}
+        self._waiting: list[it.PartReceipt] = []
+        self._acknowledge: list[Callable[[bool], None]] = []
+        self._storing: tuple[list[it.PartReceipt], list[Callable[[bool], None]]] = ([], [])
+        self._run: list[tuple[int, str]] = []
+        store.add_hook(self)
+
+    async def recover(self, carrier_id: int, carrier: Carrier, events: CarrierEvents) -> None:
+        """Expect the receipts of parts that the last process sent, and ask the carrier for those that it may have told
+        already.
+        """
+        after = 0
+        while page := await self._store.read(lambda reads: reads.awaiting_receipt(carrier_id, after, 5_000)):  # noqa: B023
+            after = max(one.message_id for one in page)
+            for one in page:
+                self.expect(carrier_id, one.ref, one.message_id, one.part, one.parts)
+            overdue = carrier.query([one.ref for one in page])
+            if overdue:
+                events.receipts(overdue, lambda stored: None)
+
+    def expect(self, carrier_id: int, ref: str, message_id: int, part: int, parts: int) -> None:
+        """A carrier took a part and calls it `ref`."""
+        self._refs[carrier_id, ref] = (message_id, part, parts)
+        if self._parked:
+            early = self._parked.pop((carrier_id, ref), None)
+            if early is not None:
+                self._add(carrier_id, ref, early.state, early.at_utc_ms)
+
+    def receipts(self, carrier_id: int, receipts: Sequence[Receipt], acknowledge: Callable[[bool], None]) -> None:
+        """Receipts arrived from a carrier."""
+        now = self._clock.now_utc_ms()
+        for receipt in receipts:
+            self._add(carrier_id, receipt.ref, receipt.state, now)
+        self._acknowledge.append(acknowledge)
+        self._store.request_commit()
+
+    def _add(self, carrier_id: int, ref: str, state: ReceiptState, at_utc_ms: int) -> None:
+        message_id, part, parts = self._refs.get((carrier_id, ref), (0, 1, 1))
+        if message_id and MEANING[state] is not None:
+            del self._refs[carrier_id, ref]
+        self._waiting.append(it.PartReceipt(carrier_id, ref, state, at_utc_ms, message_id, part, parts))
+
+    # -- CommitHook
+
+    def before_commit(self, ops: Sequence[it.Op[Any]]) -> list[it.Op[Any]]:
+        """See `CommitHook`."""
+        self._storing = (self._waiting, self._acknowledge)
+        self._waiting, self._acknowledge = [], []
+        added: list[it.Op[Any]] = []
+        if self._storing[0]:
+            added.append(it.StoreReceipts(self._storing[0], self.report))
+        if len(self._refs) > REFS_IN_MEMORY:
+            added.append(self._oldest_run())
+        return added
+
+    def _oldest_run(self) -> it.StoreRefs:
+        """The oldest ids of the carrier that the oldest is from, as a run for the store; they leave memory when it is
+        stored.
+        """
+        oldest = [key for _, key in zip(range(REFS_IN_RUN), self._refs, strict=False)]
+        carrier_id = oldest[0][0]
+        self._run = [key for key in oldest if key[0] == carrier_id]
+        return it.StoreRefs(carrier_id, sorted((ref, *self._refs[carrier_id, ref][:2]) for _, ref in self._run))
+
+    def after_commit(self, ops: Sequence[it.Op[Any]], results: Sequence[Any]) -> None:
+        """See `CommitHook`."""
+        for key in self._run:
+            self._refs.pop(key, None)
+        for op, result in zip(ops, results, strict=True):
+            if type(op) is it.StoreReceipts:
+                for receipt in result:
+                    self._park(receipt)
+        for acknowledge in self._storing[1]:
+            acknowledge(True)
+        self._storing, self._run = ([], []), []
+
+    def commit_failed(self, ops: Sequence[it.Op[Any]], error: it.StoreError) -> None:
+        """See `CommitHook`: the carrier keeps what is not acknowledged and tells it again."""
+        for receipt in self._storing[0]:
+            if receipt.message_id:
+                self._refs[receipt.carrier_id, receipt.ref] = (receipt.message_id, receipt.part, receipt.parts)
+        for acknowledge in self._storing[1]:
+            acknowledge(False)
+        self._storing, self._run = ([], []), []
+
+    def _park(self, receipt: it.PartReceipt) -> None:
+        """A receipt without a message: perhaps its part's answer is still on the way."""
+        known = self._refs.get((receipt.carrier_id, receipt.ref))
+        if known is not None:
+            self._add(receipt.carrier_id, receipt.ref, receipt.state, receipt.at_utc_ms)
+            self._store.request_commit()
+            return
+        self.unmatched += 1
+        if len(self._parked) >= PARKED:
+            self._parked.pop(next(iter(self._parked)))
+        self._parked[receipt.carrier_id, receipt.ref] = receipt

@@ -1,0 +1,104 @@
+"""Accepting messages: check the order, store it with its charge, answer when that is on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from heliograph.kit.clock import Clock
+from heliograph.messaging import errors
+from heliograph.messaging.accounts import Account, require_active
+from heliograph.messaging.submissions import Order, Request, Rules, Submission, draft
+from heliograph.service.dispatch import Dispatch
+from heliograph.service.sequence import MessageIds
+from heliograph.store.interface import Accept, Store, StoreError
+
+
+class Verdict(msgspec.Struct, frozen=True, gc=False):
+    """What became of one recipient: the public id of its message, or why there is none."""
+
+    public_id: int
+    refused: errors.Kind | None = None
+
+
+_NOT_COVERED = Verdict(0, errors.INSUFFICIENT_FUNDS)
+_CARRIER_FULL = Verdict(0, errors.CARRIER_BACKLOG_FULL)
+
+Answer = Callable[[list[Verdict] | errors.HeliographError], None]
+
+
+class Submit:
+    """The accepting service."""
+
+    def __init__(self, store: Store, dispatch: Dispatch, ids: MessageIds, rules: Rules, clock: Clock) -> None:
+        self._store = store
+        self._dispatch = dispatch
+        self._ids = ids
+        self._rules = rules
+        self._clock = clock
+        self.draining = False
+
+    def __call__(self, account: Account, order: Order, dialect: int, answer: Answer) -> None:
+        """Accept an order; `answer` is called on the loop with a verdict per recipient, in order, once they are on
+        disk, or with the error.
+
+        Raises `HeliographError` at once for an order that is not acceptable at all; then `answer` is never called and
+        nothing is stored.
+        """
+        require_active(account)
+        text, drafts = draft(order, account, self._rules)
+        if self.draining:
+            raise errors.OurFault(
+                errors.DRAINING, "The server is stopping; repeat the request in a few seconds.", retry_after_seconds=5
+            )
+        admitted = self._dispatch.admit(drafts)
+        count = len(drafts) if admitted is None else sum(admitted)
+        if not count:
+            raise errors.OurFault(
+                errors.OVERLOADED, "The carrier's queue is full; repeat the request later.", retry_after_seconds=30
+            )
+        first, public_ids = self._ids.take(count)
+        now = self._clock.now_utc_ms()
+        request = Request(first, account.id, dialect, order.sender, text, now, now + account.validity_seconds * 1000)
+        chosen = drafts if admitted is None else [one for one, ok in zip(drafts, admitted, strict=True) if ok]
+        submissions = [
+            Submission(
+                number,
+                request,
+                one.recipient,
+                one.price_micros,
+                one.carrier_id,
+                one.operator_id,
+                one.operator_source,
+                number,
+            )
+            for number, one in enumerate(chosen, first)
+        ]
+
+        def stored(covered: list[bool] | StoreError) -> None:
+            if isinstance(covered, StoreError):
+                answer(
+                    errors.OurFault(
+                        errors.STORE_UNAVAILABLE, "The store did not take the write; nothing was accepted. Try again."
+                    )
+                )
+                return
+            verdicts = [Verdict(id_) if paid else _NOT_COVERED for id_, paid in zip(public_ids, covered, strict=True)]
+            if admitted is not None:
+                left = iter(verdicts)
+                verdicts = [next(left) if ok else _CARRIER_FULL for ok in admitted]
+            answer(verdicts)
+
+        self._store.submit(Accept(request, submissions), stored, count)
+
+
+def as_error(error: Exception) -> errors.HeliographError:
+    """Anything that went wrong, as an error of the registry."""
+    if isinstance(error, errors.HeliographError):
+        return error
+    if isinstance(error, StoreError):
+        return errors.OurFault(errors.STORE_UNAVAILABLE, "The store is out of reach; try again in a moment.")
+    return errors.OurFault(
+        errors.INTERNAL_ERROR, "The server failed to handle this request; it is logged with the request id."
+    )
