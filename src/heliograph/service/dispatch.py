@@ -19,7 +19,7 @@ from typing import Any
 
 from heliograph.carriers.interface import Carrier, Outcome, Receipt, Submit
 from heliograph.kit.clock import Clock
-from heliograph.messaging import retry
+from heliograph.messaging import errors, retry
 from heliograph.messaging.retry import DoubtPolicy, Next, SubmitClass
 from heliograph.messaging.submissions import Draft, Happening, Submission
 from heliograph.messaging.text import split
@@ -38,13 +38,14 @@ _log = logging.getLogger(__name__)
 class _Assembly:
     """A message of several parts while parts of it are queued or on the wire: it is decided on when none is left."""
 
-    __slots__ = ("failed", "open", "over", "taken")
+    __slots__ = ("failed", "lapsed", "open", "over", "taken")
 
     def __init__(self, submission: Submission) -> None:
         self.open = submission.request.text.segments - len(submission.taken)
         self.taken = set(submission.taken)
         self.failed: list[Outcome] = []
         self.over = False  # a part was refused for good: what is not on the wire is not sent
+        self.lapsed = False  # because the validity ended
 
 
 class Lane:
@@ -72,12 +73,15 @@ class Lane:
         self._queue: deque[Submit] = deque()  # stored, above the mark
         self._ready: deque[Submit] = deque()  # below the mark, not on the wire
         self._granted = 0  # parts below the mark without a stored outcome
+        self._on_wire = 0  # parts that the carrier has not answered
         self._last_queued = 0  # the number up to which messages have entered the queue
         self._last_stored = 0  # the highest number that waits for this carrier
         self._spilled = False  # the store holds messages that the queue has not
         self._assemblies: dict[int, _Assembly] = {}
         self._paused_times = 0
         self._paused = False
+        self._stopped = False
+        self._retrying_commit = False
         # Of outcomes not stored yet, and of the group under way: what to store, and how many slots that frees.
         self._taken: list[it.Took] = []
         self._retries: list[it.Retry] = []
@@ -124,7 +128,7 @@ class Lane:
 
     def wants_claim(self) -> bool:
         """Whether messages should be fetched from the store."""
-        return self._spilled and len(self._queue) < QUEUE_PARTS // 2
+        return self._spilled and len(self._queue) < QUEUE_PARTS // 2 and not self._stopped
 
     def claim_from(self) -> tuple[int, int]:
         """The number from which on a claim continues, and the highest that is stored now: to be given back to
@@ -142,7 +146,7 @@ class Lane:
             if submission.number > self._last_queued:
                 self._queue.extend(self._parts(submission))
                 self._last_queued = submission.number
-        if self._last_stored == last_stored and (self._last_queued >= last_stored or not submissions):
+        if self._last_stored == last_stored and len(submissions) < CLAIM_MESSAGES:
             self._spilled = False
 
     def _parts(self, submission: Submission) -> list[Submit]:
@@ -169,7 +173,11 @@ class Lane:
         if endings:
             ops.append(it.Finish(endings, self._receive.report))
         free = self.carrier.window - self._granted + freed
-        self._grants = max(0, min(free, len(self._queue) + len(self._coming)))
+        self._grants = 0 if self._stopped else max(0, min(free, len(self._queue) + len(self._coming)))
+        if self._stopped and self._ready and not self._on_wire:
+            # All has its outcome, and what is left below the mark was not sent: the next process need not doubt it.
+            first = self._ready[0]
+            ops.append(it.MoveMark(self.carrier_id, first.submission.number, first.part - 1))
         if self._grants:
             at = self._grants - 1
             last = self._queue[at] if at < len(self._queue) else self._coming[at - len(self._queue)]
@@ -200,6 +208,8 @@ class Lane:
         if self._last_queued < self._last_stored:
             self._spilled = True
         self.pump()
+        if self._queue and self._granted < self.carrier.window and not self._stopped:
+            self._commit_soon()  # slots were kept for messages that were not stored
 
     def commit_failed(self) -> None:
         """Nothing of the group is on disk: its outcomes wait for the next one, its messages do not exist."""
@@ -211,18 +221,25 @@ class Lane:
         for submit in self._coming:
             self._assemblies.pop(submit.submission.id, None)
         self._coming, self._grants = [], 0
-        if self._freed:
-            self._clock.call_later(1.0, self._commit_soon)
+        if (self._freed or self._queue) and not self._retrying_commit:
+            self._retrying_commit = True
+            self._clock.call_later(1.0, self._commit_again)
+
+    def _commit_again(self) -> None:
+        self._retrying_commit = False
+        self._commit_soon()
 
     # -- the way out
 
     def pump(self) -> None:
         """Put on the wire what the mark covers."""
-        if not self._ready or self._paused:
+        if not self._ready or self._paused or self._stopped:
             return
         now = self._clock.now_utc_ms()
-        sending = []
-        for submit in self._ready:
+        sending: list[Submit] = []
+        room = self.carrier.window - self._on_wire  # less than what is ready only when the window was made smaller
+        while self._ready and len(sending) < room:
+            submit = self._ready.popleft()
             assembly = self._assemblies.get(submit.submission.id) if self._assemblies else None
             if assembly is not None and assembly.over:
                 self._part_ended(assembly, Outcome(submit, SubmitClass.PERMANENT, detail="an earlier part was refused"))
@@ -230,8 +247,8 @@ class Lane:
                 self._lapsed(submit, now)
             else:
                 sending.append(submit)
-        self._ready.clear()
         if sending:
+            self._on_wire += len(sending)
             self.carrier.submit(sending)
         if self._freed:
             self._commit_soon()
@@ -239,16 +256,20 @@ class Lane:
     def _lapsed(self, submit: Submit, now_utc_ms: int) -> None:
         assembly = self._assemblies.get(submit.submission.id)
         if assembly is not None:
-            self._part_ended(
-                assembly, Outcome(submit, SubmitClass.PERMANENT, detail="the validity ended"), Happening.LAPSED
-            )
+            assembly.lapsed = True
+            self._part_ended(assembly, Outcome(submit, SubmitClass.PERMANENT, detail="the validity ended"))
             return
-        self._endings.append(
-            it.Ending(
-                submit.submission.id, Happening.LAPSED, now_utc_ms, detail="the validity ended before it was sent"
-            )
-        )
+        self._end_lapsed(submit.submission, now_utc_ms)
         self._freed += 1
+
+    def _end_lapsed(self, submission: Submission, now_utc_ms: int) -> None:
+        happening = Happening.LEFT_IN_DOUBT if submission.doubted else Happening.LAPSED
+        detail = "the validity ended before it was sent" + (" again" if submission.doubted else "")
+        self._endings.append(it.Ending(submission.id, happening, now_utc_ms, detail=detail))
+
+    def stop(self) -> None:
+        """Hand over nothing more; outcomes are still stored."""
+        self._stopped = True
 
     def resume(self) -> None:
         """End a pause."""
@@ -259,6 +280,7 @@ class Lane:
         """See `CarrierEvents`."""
         now = self._clock.now_utc_ms()
         back: list[Submit] = []
+        self._on_wire -= len(outcomes)
         for outcome in outcomes:
             submission = outcome.submit.submission
             if outcome.result in (SubmitClass.NOT_SENT, SubmitClass.LINK_FAULT, SubmitClass.THROTTLED):
@@ -278,7 +300,7 @@ class Lane:
                 self._freed += 1
                 self._decide(submission, outcome, 0, now)
         if back:  # they keep their numbers and slots, and their place at the head
-            self._ready.extendleft(reversed(back))
+            self._ready = deque(sorted([*back, *self._ready], key=lambda one: (one.submission.number, one.part)))
             if not self._paused:
                 self._pause()
         self._commit_soon()
@@ -294,13 +316,14 @@ class Lane:
         self._clock.call_later(_PAUSE_SECONDS[min(self._paused_times, len(_PAUSE_SECONDS) - 1)], self.resume)
         self._paused_times += 1
 
-    def _part_ended(self, assembly: _Assembly, outcome: Outcome, happening: Happening | None = None) -> None:
+    def _part_ended(self, assembly: _Assembly, outcome: Outcome) -> None:
         """One part of several has its outcome; the message is decided on with the last one."""
         submission = outcome.submit.submission
         now = self._clock.now_utc_ms()
         parts = submission.request.text.segments
         assembly.open -= 1
         if outcome.result is SubmitClass.TAKEN:
+            self._paused_times = 0
             assembly.taken.add(outcome.submit.part)
             last = len(assembly.taken) == parts
             retried = submission.number != submission.id
@@ -316,23 +339,29 @@ class Lane:
         if assembly.failed:
             worst = min(assembly.failed, key=lambda one: _GRAVITY.get(one.result, 9))
             self._freed += len(assembly.failed)
-            if happening is not None and not assembly.taken:
-                self._endings.append(it.Ending(submission.id, happening, now, detail=outcome.detail))
+            unknown = sum(1 for one in assembly.failed if one.result is SubmitClass.UNKNOWN)
+            if assembly.lapsed and not assembly.taken and not unknown:
+                self._end_lapsed(submission, now)
             else:
-                self._decide(submission, worst, len(assembly.taken), now)
+                self._decide(submission, worst, len(assembly.taken) + unknown, now)
 
     def _decide(self, submission: Submission, outcome: Outcome, parts_taken: int, now_utc_ms: int) -> None:
-        decision = retry.decide(outcome.result, submission.tries, self._doubt)
+        decision = retry.decide(outcome.result, submission.tries, self._doubt, doubted=submission.doubted)
         if decision.next is Next.AGAIN:
             due = now_utc_ms + round(decision.delay_seconds * 1000)
-            event = (
-                "no answer, sent again: it may arrive twice"
-                if outcome.result is SubmitClass.UNKNOWN
-                else f"put off ({outcome.result.value})"
+            unknown = outcome.result is SubmitClass.UNKNOWN
+            event = "no answer, sent again: it may arrive twice" if unknown else f"put off ({outcome.result.value})"
+            again = it.Retry(
+                submission.id,
+                self.carrier_id,
+                due,
+                decision.spends_try,
+                now_utc_ms,
+                event,
+                outcome.detail,
+                doubted=unknown,
             )
-            self._retries.append(
-                it.Retry(submission.id, self.carrier_id, due, decision.spends_try, now_utc_ms, event, outcome.detail)
-            )
+            self._retries.append(again)
             self.waiting -= 1  # until it is due: then it counts again
             return
         happening = decision.happening or Happening.TRIES_USED_UP
@@ -356,6 +385,7 @@ class Dispatch:
         self.lanes: dict[int, Lane] = {}
         self._claims: dict[int, asyncio.Task[None]] = {}
         store.add_hook(self)
+        store.add_hook(receive)  # after this: what a carrier took is stored before what it tells of it
 
     async def add(self, carrier: Carrier, *, doubt: DoubtPolicy, max_waiting: int) -> None:
         """Open a lane: recover what the last process left, then start the carrier."""
@@ -370,16 +400,16 @@ class Dispatch:
             max_waiting=max_waiting,
         )
         state = await self._store.read(lambda reads: reads.lane(carrier_id))
-        ids = [submission.id for submission in state.in_doubt]
+        ids = _in_doubt(state)
         if ids and doubt is DoubtPolicy.HOLD:
             now = self._clock.now_utc_ms()
             detail = "the server stopped before the carrier's answer was stored"
             held = [it.Ending(id_, Happening.LEFT_IN_DOUBT, now, detail=detail) for id_ in ids]
             await self._store.apply(it.Finish(held, self._receive.report))
-            state = await self._store.read(lambda reads: reads.lane(carrier_id))
         elif ids:
             await self._store.apply(it.Resend(ids, self._clock.now_utc_ms()))
         if ids:
+            state = await self._store.read(lambda reads: reads.lane(carrier_id))
             _log.warning("%s: %d messages were in doubt after the last stop (%s)", carrier.name, len(ids), doubt.value)
         lane.recover(state)
         self.lanes[carrier_id] = lane
@@ -387,6 +417,7 @@ class Dispatch:
         lane.pump()
         await self._receive.recover(carrier_id, carrier, lane)
         self._claim_where_wanted()
+        self._store.request_commit()
 
     def routes(self) -> dict[str, int]:
         """The carriers' internal ids by name."""
@@ -462,7 +493,7 @@ class Dispatch:
                 while await self._queue_due():
                     pass
                 self._claim_where_wanted()
-            except it.StoreError as error:
+            except (it.StoreError, errors.OurFault) as error:
                 _log.warning("messages that are due could not be queued: %s", error)
 
     async def _queue_due(self) -> bool:
@@ -476,5 +507,20 @@ class Dispatch:
         return len(due) == _DUE_AT_ONCE
 
     async def stop(self) -> None:
-        """Stop the carriers; what they had open is unknown."""
+        """Hand over nothing more and stop the carriers; what they had open is unknown."""
+        for claim in self._claims.values():
+            claim.cancel()
+        for lane in self.lanes.values():
+            lane.stop()
         await asyncio.gather(*(lane.carrier.stop() for lane in self.lanes.values()))
+        self._store.request_commit()
+
+
+def _in_doubt(state: it.LaneState) -> list[int]:
+    """The messages with a part at or below the mark and not known to be taken; the last one's others may lie above."""
+    mark = (state.number, state.part)
+    return [
+        one.id
+        for one in state.in_doubt
+        if any(part not in one.taken and (one.number, part) <= mark for part in range(1, one.request.text.segments + 1))
+    ]

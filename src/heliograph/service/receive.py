@@ -13,18 +13,24 @@ from typing import Any
 from heliograph.carriers.interface import Carrier, CarrierEvents, Receipt
 from heliograph.kit.clock import Clock
 from heliograph.messaging.delivery import MEANING, ReceiptState
+from heliograph.messaging.submissions import Happening
 from heliograph.store import interface as it
 
 REFS_IN_MEMORY = 100_000
 REFS_IN_RUN = 20_000
 PARKED = 10_000
+AGAIN_SECONDS = 1.0
 _log = logging.getLogger(__name__)
 
 Part = tuple[int, int, int]  # message id, part, parts
+# Not final, or UNKNOWN, which a later final replaces.
+_MORE_MAY_COME = (None, Happening.RECEIPT_UNKNOWN)
 
 
 class Receive:
-    """The receiving service. Takes part in every group commit."""
+    """The receiving service. `Dispatch` makes it take part in every group commit, after itself: a receipt is stored
+    after the answer that it belongs to.
+    """
 
     def __init__(self, store: it.Store, report: it.Reporter, clock: Clock) -> None:
         self._store = store
@@ -34,10 +40,10 @@ class Receive:
         self._refs: dict[tuple[int, str], Part] = {}
         self._parked: dict[tuple[int, str], it.PartReceipt] = {}
         self._waiting: list[it.PartReceipt] = []
+        self._owed: list[it.PartReceipt] = []  # were parked, so the carrier does not tell them again
         self._acknowledge: list[Callable[[bool], None]] = []
-        self._storing: tuple[list[it.PartReceipt], list[Callable[[bool], None]]] = ([], [])
+        self._storing: tuple[list[it.PartReceipt], list[it.PartReceipt], list[Callable[[bool], None]]] = ([], [], [])
         self._run: list[tuple[int, str]] = []
-        store.add_hook(self)
 
     async def recover(self, carrier_id: int, carrier: Carrier, events: CarrierEvents) -> None:
         """Expect the receipts of parts that the last process sent, and ask the carrier for those that it may have told
@@ -50,7 +56,14 @@ class Receive:
                 self.expect(carrier_id, one.ref, one.message_id, one.part, one.parts)
             overdue = carrier.query([one.ref for one in page])
             if overdue:
-                events.receipts(overdue, lambda stored: None)
+                self._tell_again(events, overdue)
+
+    def _tell_again(self, events: CarrierEvents, overdue: Sequence[Receipt]) -> None:
+        def acknowledged(stored: bool) -> None:
+            if not stored:
+                self._clock.call_later(AGAIN_SECONDS, lambda: self._tell_again(events, overdue))
+
+        events.receipts(overdue, acknowledged)
 
     def expect(self, carrier_id: int, ref: str, message_id: int, part: int, parts: int) -> None:
         """A carrier took a part and calls it `ref`."""
@@ -58,31 +71,33 @@ class Receive:
         if self._parked:
             early = self._parked.pop((carrier_id, ref), None)
             if early is not None:
-                self._add(carrier_id, ref, early.state, early.at_utc_ms)
+                self._owed.append(self._matched(carrier_id, ref, early.state, early.at_utc_ms))
 
     def receipts(self, carrier_id: int, receipts: Sequence[Receipt], acknowledge: Callable[[bool], None]) -> None:
         """Receipts arrived from a carrier."""
         now = self._clock.now_utc_ms()
         for receipt in receipts:
-            self._add(carrier_id, receipt.ref, receipt.state, now)
+            self._waiting.append(self._matched(carrier_id, receipt.ref, receipt.state, now))
         self._acknowledge.append(acknowledge)
         self._store.request_commit()
 
-    def _add(self, carrier_id: int, ref: str, state: ReceiptState, at_utc_ms: int) -> None:
+    def _matched(self, carrier_id: int, ref: str, state: ReceiptState, at_utc_ms: int) -> it.PartReceipt:
+        """A receipt with its part, where that is in memory; nothing more is expected after one that stays."""
         message_id, part, parts = self._refs.get((carrier_id, ref), (0, 1, 1))
-        if message_id and MEANING[state] is not None:
+        if message_id and MEANING[state] not in _MORE_MAY_COME:
             del self._refs[carrier_id, ref]
-        self._waiting.append(it.PartReceipt(carrier_id, ref, state, at_utc_ms, message_id, part, parts))
+        return it.PartReceipt(carrier_id, ref, state, at_utc_ms, message_id, part, parts)
 
     # -- CommitHook
 
     def before_commit(self, ops: Sequence[it.Op[Any]]) -> list[it.Op[Any]]:
         """See `CommitHook`."""
-        self._storing = (self._waiting, self._acknowledge)
-        self._waiting, self._acknowledge = [], []
+        self._storing = (self._waiting, self._owed, self._acknowledge)
+        receipts = self._owed + self._waiting
+        self._waiting, self._owed, self._acknowledge = [], [], []
         added: list[it.Op[Any]] = []
-        if self._storing[0]:
-            added.append(it.StoreReceipts(self._storing[0], self.report))
+        if receipts:
+            added.append(it.StoreReceipts(receipts, self.report))
         if len(self._refs) > REFS_IN_MEMORY:
             added.append(self._oldest_run())
         return added
@@ -104,27 +119,34 @@ class Receive:
             if type(op) is it.StoreReceipts:
                 for receipt in result:
                     self._park(receipt)
-        for acknowledge in self._storing[1]:
+        for acknowledge in self._storing[2]:
             acknowledge(True)
-        self._storing, self._run = ([], []), []
+        self._storing, self._run = ([], [], []), []
 
     def commit_failed(self, ops: Sequence[it.Op[Any]], error: it.StoreError) -> None:
         """See `CommitHook`: the carrier keeps what is not acknowledged and tells it again."""
-        for receipt in self._storing[0]:
+        waiting, owed, acknowledges = self._storing
+        self._storing, self._run = ([], [], []), []
+        for receipt in waiting:
             if receipt.message_id:
                 self._refs[receipt.carrier_id, receipt.ref] = (receipt.message_id, receipt.part, receipt.parts)
-        for acknowledge in self._storing[1]:
+        if owed:
+            self._owed[:0] = owed
+            self._clock.call_later(AGAIN_SECONDS, self._store.request_commit)
+        for acknowledge in acknowledges:
             acknowledge(False)
-        self._storing, self._run = ([], []), []
 
     def _park(self, receipt: it.PartReceipt) -> None:
         """A receipt without a message: perhaps its part's answer is still on the way."""
         known = self._refs.get((receipt.carrier_id, receipt.ref))
         if known is not None:
-            self._add(receipt.carrier_id, receipt.ref, receipt.state, receipt.at_utc_ms)
+            self._owed.append(self._matched(receipt.carrier_id, receipt.ref, receipt.state, receipt.at_utc_ms))
             self._store.request_commit()
             return
         self.unmatched += 1
+        earlier = self._parked.get((receipt.carrier_id, receipt.ref))
+        if earlier is not None and MEANING[receipt.state] is None:
+            return
         if len(self._parked) >= PARKED:
             self._parked.pop(next(iter(self._parked)))
         self._parked[receipt.carrier_id, receipt.ref] = receipt

@@ -24,13 +24,15 @@ class Report:
 
     def __call__(self, ended: Sequence[Ended]) -> list[CallbackDraft | None]:
         """A delivery report for each message whose account has a URL for them, in the message's dialect."""
-        if not ended:
-            return []
-        public = self._ids.publish_each([one.message_id for one in ended])
-        return [self._draft(one, str(id_)) for one, id_ in zip(ended, public, strict=True)]
+        drafts: list[CallbackDraft | None] = [None] * len(ended)
+        wanted = [index for index, one in enumerate(ended) if self._wants(one.account_id)]
+        public = self._ids.publish_each([ended[index].message_id for index in wanted])
+        for index, public_id in zip(wanted, public, strict=True):
+            one = ended[index]
+            body = self._bodies[one.dialect](str(public_id), one.recipient, one.status, one.done_utc_ms)
+            drafts[index] = CallbackDraft("dlr", body)
+        return drafts
 
-    def _draft(self, one: Ended, public_id: str) -> CallbackDraft | None:
-        account = self._accounts.get(one.account_id)
-        if account is None or not account.dlr_url:
-            return None
-        return CallbackDraft("dlr", self._bodies[one.dialect](public_id, one.recipient, one.status, one.done_utc_ms))
+    def _wants(self, account_id: int) -> bool:
+        account = self._accounts.get(account_id)
+        return account is not None and account.dlr_url != ""

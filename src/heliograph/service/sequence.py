@@ -45,6 +45,7 @@ class MessageIds:
 
     def number(self, count: int = 1) -> int:
         """The next `count` internal ids, as the first of them. Raises `OurFault` when the store has not leased any."""
+        assert count <= self._block, "more ids at once than a block has"
         if self._next + count > self._end:
             if self._reserve is None:
                 self._lease()

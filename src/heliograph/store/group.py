@@ -22,7 +22,7 @@ class GroupCommit:
     has failed.
 
     `max_weight` bounds the rows that wait or are being written; `on_fatal` is called once after a commit whose effect
-    is unknown.
+    is unknown, or when a hook fails: then nobody knows any more what is on disk.
     """
 
     def __init__(
@@ -87,13 +87,16 @@ class GroupCommit:
             self._idle.set()
             return
         self._under_way, self._waiting = self._waiting, []
-        ops = [op for op, _, _ in self._under_way]
-        for hook in self._hooks:
-            ops += hook.before_commit(ops)
+        self._ops = ops = [op for op, _, _ in self._under_way]
+        try:
+            for hook in self._hooks:
+                ops += hook.before_commit(ops)
+        except Exception as error:
+            self.finished(_bug(error))
+            return
         if not ops:
             self._idle.set()
             return
-        self._ops = ops
         self._busy = True
         self._start(ops)
 
@@ -102,20 +105,21 @@ class GroupCommit:
         group, ops = self._under_way, self._ops
         self._under_way, self._ops = [], []
         self._weight -= sum(weight for _, _, weight in group)
+        if isinstance(results, Uncertain):
+            self._broken = results
+        try:
+            self._tell_hooks(ops, results)
+        except Exception as error:
+            self._broken = _bug(error)
         if isinstance(results, StoreError):
-            if isinstance(results, Uncertain):
-                self._broken = results
-            for hook in self._hooks:
-                hook.commit_failed(ops, results)
             for _, done, _ in group:
                 self._tell(done, results)
         else:
-            for hook in self._hooks:
-                hook.after_commit(ops, results)
             for (_, done, _), result in zip(group, results, strict=False):
                 self._tell(done, result)
         self._busy = False
         if self._broken is not None:
+            self._scheduled = False
             waiting, self._waiting = self._waiting, []
             for _, done, _ in waiting:
                 self._tell(done, self._broken)
@@ -126,6 +130,13 @@ class GroupCommit:
         else:
             self._idle.set()
 
+    def _tell_hooks(self, ops: Sequence[Op[Any]], results: Sequence[Any] | StoreError) -> None:
+        for hook in self._hooks:
+            if isinstance(results, StoreError):
+                hook.commit_failed(ops, results)
+            else:
+                hook.after_commit(ops, results)
+
     @staticmethod
     def _tell(done: Done, result: Any) -> None:
         """One caller's bug must not keep the others from their answers."""
@@ -133,3 +144,9 @@ class GroupCommit:
             done(result)
         except Exception:
             _log.exception("answering after a commit failed")
+
+
+def _bug(error: Exception) -> Uncertain:
+    """A service that fails around a commit no longer knows what is on disk: the process must recover from there."""
+    _log.error("a service failed around a group commit", exc_info=error)
+    return Uncertain(f"a service failed around a group commit: {type(error).__name__}: {error}")

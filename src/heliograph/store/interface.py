@@ -68,7 +68,9 @@ class StoreTaken(Op[None], frozen=True):
 
 
 class Retry(msgspec.Struct, frozen=True, gc=False):
-    """A message waits for another try; `spends_try` when this one counted. Its timeline gets `event` and `detail`."""
+    """A message waits for another try; `spends_try` when this one counted, `doubted` when it may have arrived. Its
+    timeline gets `event` and `detail`.
+    """
 
     message_id: int
     carrier_id: int
@@ -77,6 +79,7 @@ class Retry(msgspec.Struct, frozen=True, gc=False):
     at_utc_ms: int
     event: str
     detail: str
+    doubted: bool = False
 
 
 class StoreRetries(Op[None], frozen=True):
@@ -94,7 +97,7 @@ class Requeue(Op[list[bool]], frozen=True):
 
 
 class Resend(Op[None], frozen=True):
-    """Note in the timelines of these messages that they were in doubt after a crash and are sent again."""
+    """Note of these messages that they were in doubt after a crash, and in their timelines that they are sent again."""
 
     message_ids: list[int]
     at_utc_ms: int
@@ -206,13 +209,16 @@ class ClaimCallbacks(Op[list[Callback]], frozen=True):
     """Begin an attempt of callbacks that are due, oldest first: the attempt is stored before the wire is touched.
 
     `delays_seconds[n]` is the time from the start of attempt n + 1 to the next. A callback whose attempts are all begun
-    becomes failed instead. Accounts in `busy` are left alone. Result: those whose attempt begins now.
+    becomes failed instead. Left alone are accounts in `busy`, all but `only` where that is not 0, and what was due
+    before `after_utc_ms`. Result: those whose attempt begins now; fewer than `limit` only when no more are due.
     """
 
     now_utc_ms: int
     limit: int
     delays_seconds: tuple[int, ...]
     busy: frozenset[int]
+    after_utc_ms: int = 0
+    only: int = 0
 
 
 class Settlement(msgspec.Struct, frozen=True, gc=False):
@@ -253,7 +259,9 @@ class CreateAccount(Op[Account], frozen=True):
 
 
 class UpdateAccount(Op[Account], frozen=True):
-    """Change an account's settings by `Account` field name. Result: the account after. Raises `Missing`."""
+    """Change an account's settings by `Account` field name. Result: the account after. Raises `Missing`, and `Conflict`
+    when a new ref is taken.
+    """
 
     account_id: int
     changes: dict[str, Any]

@@ -31,6 +31,7 @@ _log = logging.getLogger(__name__)
 
 OLDEST_SQLITE = (3, 51, 3)  # earlier ones can corrupt a WAL database when the log is reset
 BUSY_MILLISECONDS = 5_000
+STATEMENTS_KEPT = 1_000  # bulk statements come in every number of rows below 64
 CHECKPOINT_PAGES = 4_000  # 16 MB of log
 
 
@@ -66,11 +67,18 @@ class SqliteStore:
                 f"SQLite {apsw.sqlite_lib_version()} can corrupt its log; install an apsw that bundles a newer one"
             )
         self._loop = asyncio.get_running_loop()
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self._exclusive:
-            self._take_lock()
-        writing = self._connect()
-        migrate(writing)
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if self._exclusive:
+                self._take_lock()
+            writing = self._connect()
+            migrate(writing)
+        except BaseException as error:
+            if self._lock is not None:
+                self._lock.close()
+            if isinstance(error, apsw.Error | OSError):
+                raise it.Unavailable(f"cannot open {self._path}: {error}") from error
+            raise
         self._group = GroupCommit(
             self._loop, self._inbox.put, max_weight=self._max_waiting_rows, on_fatal=self._on_fatal
         )
@@ -125,13 +133,14 @@ class SqliteStore:
     # -- the threads
 
     def _read(self, query: Callable[[it.Reads], T]) -> T:
-        self._reading.execute("BEGIN")
         try:
+            self._reading.execute("BEGIN")
             return query(Reads(self._reading))
         except apsw.Error as error:
             raise it.Unavailable(f"reading the store failed: {error}") from error
         finally:
-            self._reading.execute("ROLLBACK")
+            with contextlib.suppress(apsw.Error):
+                self._reading.execute("ROLLBACK")
 
     def _write_groups(self, connection: apsw.Connection) -> None:
         writes = Writes(connection)
@@ -185,7 +194,6 @@ class SqliteStore:
         except OSError as error:
             self._lock.seek(0)
             owner = self._lock.read().strip() or "unknown"
-            self._lock.close()
             raise it.Unavailable(
                 f"another process (pid {owner}) serves {self._folder}; stop it, or use another --data folder"
             ) from error
@@ -196,7 +204,7 @@ class SqliteStore:
     def _connect(self) -> apsw.Connection:
         umask = os.umask(0o077)
         try:
-            connection = apsw.Connection(str(self._path))
+            connection = apsw.Connection(str(self._path), statementcachesize=STATEMENTS_KEPT)
         except apsw.Error as error:
             raise it.Unavailable(f"cannot open {self._path}: {error}") from error
         finally:

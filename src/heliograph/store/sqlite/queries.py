@@ -7,22 +7,31 @@ SQLite keeps the GIL released for the whole batch; `executemany` would take it b
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Bulk:
     """A statement over many rows: `{rows}` stands for comma-separated copies of `row`, which has `width` parameters."""
 
     sql: str
     row: str
 
-    @property
+    @cached_property
     def width(self) -> int:
+        """Parameters of one row."""
         return self.row.count("?")
 
     def over(self, count: int) -> str:
-        """The statement for `count` rows."""
-        return self.sql.format(rows=",".join([self.row] * count))
+        """The statement for `count` rows; the same string each time, so that it is found prepared."""
+        text = self._texts.get(count)
+        if text is None:
+            text = self._texts[count] = self.sql.format(rows=",".join([self.row] * count))
+        return text
+
+    @cached_property
+    def _texts(self) -> dict[int, str]:
+        return {}
 
 
 # -- accepting
@@ -31,13 +40,13 @@ class Bulk:
 BALANCE_AND_CREDIT = "SELECT balance_micros, credit_limit_micros FROM balance WHERE account_id = ?"
 # One row a request: appended.
 INSERT_REQUESTS = Bulk(
-    "INSERT INTO request (id, account_id, dialect, sender, text, encoding, segments, registered_utc_ms, expires_utc_ms) VALUES {rows}",
-    "(?,?,?,?,?,?,?,?,?)",
+    "INSERT INTO request (id, account_id, sender, text, encoding, segments, registered_utc_ms, expires_utc_ms) VALUES {rows}",
+    "(?,?,?,?,?,?,?,?)",
 )
 # One row a message: appended, and appended to the index of open messages.
 INSERT_MESSAGES = Bulk(
-    "INSERT INTO message (id, request_id, account_id, carrier_id, status, recipient, price_micros, operator_id, operator_source) VALUES {rows}",
-    "(?,?,?,?,0,?,?,?,?)",
+    "INSERT INTO message (id, request_id, account_id, carrier_id, dialect, status, recipient, price_micros, operator_id, operator_source) VALUES {rows}",
+    "(?,?,?,?,?,0,?,?,?,?)",
 )
 # One row an account and request: appended.
 INSERT_POSTINGS = Bulk(
@@ -63,14 +72,15 @@ TAKE_LAST_PART = Bulk(
     "(?,?)",
 )
 INSERT_PARTS = Bulk("INSERT OR IGNORE INTO part (message_id, part, ref) VALUES {rows}", "(?,?,?)")
-# A message that waits for another try; it keeps its place in `message`.
+# A message that waits for another try, unless a receipt has ended it; it keeps its place in `message`.
 PUT_RETRIES = Bulk(
-    "INSERT INTO retry (message_id, carrier_id, due_utc_ms) VALUES {rows}"
+    "WITH put (id, carrier_id, due) AS (VALUES {rows}) INSERT INTO retry (message_id, carrier_id, due_utc_ms)"
+    " SELECT put.id, put.carrier_id, put.due FROM put CROSS JOIN message ON message.id = put.id WHERE message.status = 0"
     " ON CONFLICT (message_id) DO UPDATE SET carrier_id = excluded.carrier_id, due_utc_ms = excluded.due_utc_ms, number = NULL",
     "(?,?,?)",
 )
 DROP_RETRIES = Bulk("DELETE FROM retry WHERE message_id IN ({rows})", "?")
-COUNT_TRY = "UPDATE message SET tries = tries + 1 WHERE id = ? AND status = 0"
+COUNT_TRY = "UPDATE message SET tries = tries + ?2, doubted = doubted | ?3 WHERE id = ?1 AND status = 0"
 QUEUE_RETRY = "UPDATE retry SET number = ? WHERE message_id = ? AND number IS NULL RETURNING message_id"
 ADD_EVENT = (
     "INSERT INTO event (message_id, seq, at_utc_ms, event, detail)"
@@ -83,11 +93,16 @@ FIND_REF = "SELECT message_id, part FROM ref WHERE carrier_id = ? AND run = ? AN
 
 # -- ending
 
+# The usual end, in one pass: a sent message of one part whose final receipt came. Rows that were not SENT are left for the slow path.
+END_SENT = Bulk(
+    "WITH ended (id, status, at) AS (VALUES {rows}) UPDATE message SET status = ended.status, done_utc_ms = ended.at"
+    " FROM ended WHERE message.id = ended.id AND message.status = 1"
+    " RETURNING id, account_id, dialect, recipient, status, done_utc_ms",
+    "(?,?,?)",
+)
 # What deciding about an end needs, by row id.
 MESSAGES_TO_END = Bulk(
-    "SELECT message.id, message.account_id, request.dialect, recipient, status, price_micros, refunded"
-    " FROM message JOIN request ON request.id = message.request_id WHERE message.id IN ({rows})",
-    "?",
+    "SELECT id, account_id, dialect, recipient, status, price_micros, refunded FROM message WHERE id IN ({rows})", "?"
 )
 END_MESSAGES = Bulk(
     "WITH ended (id, status, at, refunded, detail) AS (VALUES {rows}) UPDATE message"
@@ -107,10 +122,15 @@ INSERT_CALLBACKS = Bulk(
 # A later final replaces what was still to be told of UNKNOWN.
 CANCEL_CALLBACKS = "UPDATE callback SET state = 'cancelled' WHERE message_id = ? AND kind = 'dlr' AND state = 'pending'"
 _CALLBACK = "id, account_id, message_id, kind, url, body, state, attempt, created_utc_ms, next_utc_ms, last_result"
-# By the index of what is due, oldest first, leaving out accounts that have enough under way.
+# By the index of what is due, oldest first, leaving out accounts that have enough under way; from a time on, so that what
+# these have piled up is not read at every claim.
 DUE_CALLBACKS = (
-    f"SELECT {_CALLBACK} FROM callback INDEXED BY callback_due WHERE state = 'pending' AND next_utc_ms <= ?"
+    f"SELECT {_CALLBACK} FROM callback INDEXED BY callback_due WHERE state = 'pending' AND next_utc_ms BETWEEN ? AND ?"
     " AND account_id NOT IN (SELECT value FROM json_each(?)) ORDER BY next_utc_ms LIMIT ?"
+)
+DUE_CALLBACKS_OF_ACCOUNT = (
+    f"SELECT {_CALLBACK} FROM callback INDEXED BY callback_due WHERE state = 'pending' AND next_utc_ms BETWEEN ? AND ?"
+    " AND account_id = ? ORDER BY next_utc_ms LIMIT ?"
 )
 BEGIN_ATTEMPTS = Bulk(
     "WITH begun (id, attempt, next) AS (VALUES {rows}) UPDATE callback SET attempt = begun.attempt, next_utc_ms = begun.next"
@@ -159,7 +179,7 @@ MESSAGE = f"{_MESSAGE} WHERE message.id = ?"
 MESSAGES = f"{_MESSAGE} WHERE message.id < ? ORDER BY message.id DESC LIMIT ?"
 # The newest of one account: what is not listed yet, then the list.
 UNLISTED_MESSAGES_OF_ACCOUNT = (
-    f"{_MESSAGE} WHERE message.id > (SELECT next FROM sequence WHERE name = 'listed') AND message.id < ?1 AND message.account_id = ?2"
+    f"{_MESSAGE} WHERE message.id > coalesce((SELECT next FROM sequence WHERE name = 'listed'), 0) AND message.id < ?1 AND message.account_id = ?2"
     " ORDER BY message.id DESC LIMIT ?3"
 )
 LISTED_MESSAGES_OF_ACCOUNT = (
@@ -173,11 +193,13 @@ LIST_UNTIL = "SELECT max(id) FROM (SELECT id FROM message WHERE id > ? ORDER BY 
 SET_LISTED = "INSERT INTO sequence (name, next) VALUES ('listed', ?1) ON CONFLICT (name) DO UPDATE SET next = ?1"
 EVENTS = "SELECT at_utc_ms, event, detail FROM event WHERE message_id = ? ORDER BY seq"
 
-# -- handing over, reading
+# -- handing over, reading; `status < 2` is how SQLite recognises the index of open messages
 
-_SUBMISSION = (
-    "SELECT message.id, request_id, message.account_id, dialect, sender, text, encoding, segments, registered_utc_ms, expires_utc_ms, recipient,"
-    " price_micros, message.carrier_id, operator_id, operator_source, {number}, tries FROM message JOIN request ON request.id = message.request_id"
+_SUBMISSION = "SELECT message.id, request_id, dialect, recipient, price_micros, message.carrier_id, operator_id, operator_source, {number}, tries, doubted FROM message"
+# What the messages of a request have in common, once a request.
+REQUESTS = Bulk(
+    "SELECT id, account_id, sender, text, encoding, segments, registered_utc_ms, expires_utc_ms FROM request WHERE id IN ({rows})",
+    "?",
 )
 _FIRST_TRY = _SUBMISSION.format(number="message.id")
 _NEXT_TRY = _SUBMISSION.format(number="retry.number")
@@ -185,7 +207,7 @@ MARK = "SELECT number, part FROM mark WHERE carrier_id = ?"
 # Pending, at or below the mark, and not put aside since: sent or not, nobody knows. By the index of open messages.
 IN_DOUBT = (
     f"{_FIRST_TRY} LEFT JOIN retry ON retry.message_id = message.id"
-    " WHERE message.carrier_id = ? AND status = 0 AND message.id <= ? AND retry.message_id IS NULL ORDER BY message.id"
+    " WHERE message.carrier_id = ? AND status < 2 AND status = 0 AND message.id <= ? AND retry.message_id IS NULL ORDER BY message.id"
 )
 IN_DOUBT_RETRIES = (
     f"{_NEXT_TRY} JOIN retry ON retry.message_id = message.id"
@@ -193,21 +215,28 @@ IN_DOUBT_RETRIES = (
 )
 # What waits in the store, in order, from a number on: first tries by the index of open messages, further ones by
 # `retry_queued`.
-CLAIM_FIRST = f"{_FIRST_TRY} WHERE message.carrier_id = ? AND status = 0 AND message.id > ? ORDER BY message.id LIMIT ?"
+CLAIM_FIRST = (
+    f"{_FIRST_TRY} WHERE message.carrier_id = ? AND status < 2 AND status = 0 AND message.id > ?"
+    " AND NOT EXISTS (SELECT 1 FROM retry WHERE retry.message_id = message.id) ORDER BY message.id LIMIT ?"
+)
 CLAIM_RETRIES = (
     f"{_NEXT_TRY} JOIN retry ON retry.message_id = message.id"
     " WHERE retry.carrier_id = ? AND retry.number > ? AND status = 0 ORDER BY retry.number LIMIT ?"
 )
-COUNT_WAITING = "SELECT count(*) FROM message WHERE carrier_id = ? AND status = 0 AND id > ?"
+COUNT_WAITING = (
+    "SELECT count(*) FROM message WHERE carrier_id = ? AND status < 2 AND status = 0 AND id > ?"
+    " AND NOT EXISTS (SELECT 1 FROM retry WHERE retry.message_id = message.id)"
+)
 COUNT_RETRIES = "SELECT count(*) FROM retry WHERE carrier_id = ? AND number > ?"
 DUE_RETRIES = (
     f"{_SUBMISSION.format(number='0')} JOIN retry ON retry.message_id = message.id"
     " WHERE retry.number IS NULL AND retry.due_utc_ms <= ? ORDER BY retry.due_utc_ms LIMIT ?"
 )
-# Sent, and no final receipt: by the index of open messages, from an id on.
+# Sent, wholly or in part, and no final receipt: by the index of open messages, from an id on.
 AWAITING_RECEIPT = (
     "SELECT message.id, segments, sent_utc_ms, ref FROM message JOIN request ON request.id = message.request_id"
-    " WHERE carrier_id = ? AND status = 1 AND message.id > ? ORDER BY message.id LIMIT ?"
+    " WHERE carrier_id = ? AND status < 2 AND message.id > ?"
+    " AND (status = 1 OR EXISTS (SELECT 1 FROM part WHERE part.message_id = message.id)) ORDER BY message.id LIMIT ?"
 )
 
 CARRIER_ID = "SELECT id FROM carrier WHERE name = ?"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 import apsw
@@ -79,9 +80,10 @@ class Reads:
     def callbacks_of(self, message_id: int) -> list[it.Callback]:
         return [it.Callback(*row) for row in self._execute(q.CALLBACKS_OF_MESSAGE, (message_id,))]
 
-    def due_callbacks(self, now_utc_ms: int, busy: frozenset[int], limit: int) -> list[it.Callback]:
-        excluded = msgspec.json.encode(sorted(busy)).decode()
-        return [it.Callback(*row) for row in self._execute(q.DUE_CALLBACKS, (now_utc_ms, excluded, limit))]
+    def due_callbacks(self, op: it.ClaimCallbacks, limit: int) -> list[it.Callback]:
+        query = q.DUE_CALLBACKS_OF_ACCOUNT if op.only else q.DUE_CALLBACKS
+        whose = op.only or msgspec.json.encode(sorted(op.busy)).decode()
+        return [it.Callback(*row) for row in self._execute(query, (op.after_utc_ms, op.now_utc_ms, whose, limit))]
 
     # -- auditing
 
@@ -104,8 +106,8 @@ class Reads:
     def lane(self, carrier_id: int) -> it.LaneState:
         mark = next(iter(self._execute(q.MARK, (carrier_id,))), (0, 0))
         number, part = mark
-        doubtful = [self._with_parts(row) for row in self._execute(q.IN_DOUBT, (carrier_id, number))]
-        doubtful += [self._with_parts(row) for row in self._execute(q.IN_DOUBT_RETRIES, (carrier_id, number))]
+        doubtful = self._submissions(self._execute(q.IN_DOUBT, (carrier_id, number)))
+        doubtful += self._submissions(self._execute(q.IN_DOUBT_RETRIES, (carrier_id, number)))
         waiting = (
             self._execute(q.COUNT_WAITING, (carrier_id, number)).get
             + self._execute(q.COUNT_RETRIES, (carrier_id, number)).get
@@ -113,37 +115,78 @@ class Reads:
         return it.LaneState(number, part, sorted(doubtful, key=lambda one: one.number), int(waiting))
 
     def claim(self, carrier_id: int, after_number: int, limit: int) -> list[Submission]:
-        first = [self._with_parts(row) for row in self._execute(q.CLAIM_FIRST, (carrier_id, after_number, limit))]
-        again = [self._with_parts(row) for row in self._execute(q.CLAIM_RETRIES, (carrier_id, after_number, limit))]
+        first = self._submissions(self._execute(q.CLAIM_FIRST, (carrier_id, after_number, limit)))
+        again = self._submissions(self._execute(q.CLAIM_RETRIES, (carrier_id, after_number, limit)))
         return sorted(first + again, key=lambda one: one.number)[:limit] if again else first
 
     def due_retries(self, now_utc_ms: int, limit: int) -> list[Submission]:
-        return [self._with_parts(row) for row in self._execute(q.DUE_RETRIES, (now_utc_ms, limit))]
+        return self._submissions(self._execute(q.DUE_RETRIES, (now_utc_ms, limit)))
 
     def awaiting_receipt(self, carrier_id: int, after_id: int, limit: int) -> list[it.Awaiting]:
-        found = []
-        for message_id, parts, sent_utc_ms, ref in self._execute(
-            q.AWAITING_RECEIPT, (carrier_id, after_id, limit)
-        ).fetchall():
-            if parts == 1:
-                found.append(it.Awaiting(message_id, 1, 1, ref, sent_utc_ms))
-                continue
-            found += [
-                it.Awaiting(message_id, part, parts, ref, sent_utc_ms)
-                for part, ref, state in self.parts(message_id)
-                if state is None or MEANING[state] is None
-            ]
-        return found
+        while rows := self._execute(q.AWAITING_RECEIPT, (carrier_id, after_id, limit)).fetchall():
+            if found := [one for row in rows for one in self._awaiting(*row)]:
+                return found
+            after_id = rows[-1][0]
+        return []
 
-    def _with_parts(self, row: tuple[Any, ...]) -> Submission:
-        id_, request_id, account_id, dialect, sender, body, encoding, segments, registered, expires = row[:10]
-        text = Text(body, Encoding(encoding), segments)
-        request = Request(request_id, account_id, dialect, sender, text, registered, expires)
-        taken = frozenset(part for part, _, _ in self.parts(id_)) if segments > 1 else frozenset()
-        recipient, price, carrier_id, operator_id, operator_source, number, tries = row[10:]
+    def _awaiting(self, message_id: int, parts: int, sent_utc_ms: int, ref: str) -> list[it.Awaiting]:
+        if parts == 1:
+            return [it.Awaiting(message_id, 1, 1, ref, sent_utc_ms)]
+        return [
+            it.Awaiting(message_id, part, parts, ref, sent_utc_ms)
+            for part, ref, state in self.parts(message_id)
+            if state is None or MEANING[state] is None
+        ]
+
+    def _submissions(self, rows: Iterable[tuple[Any, ...]]) -> list[Submission]:
+        """Submissions from rows of `_SUBMISSION`; their requests are read once each."""
+        found = list(rows)
+        dialects = {row[1]: row[2] for row in found}
+        requests: dict[int, Request] = {}
+        for row in bulk(self._execute, q.REQUESTS, [(request_id,) for request_id in dialects]):
+            id_, account_id, sender, body, encoding, segments, registered, expires = row
+            text = Text(body, Encoding(encoding), segments)
+            requests[id_] = Request(id_, account_id, dialects[id_], sender, text, registered, expires)
+        return [self._submission(row, requests[row[1]]) for row in found]
+
+    def _submission(self, row: tuple[Any, ...], request: Request) -> Submission:
+        id_, _, _, recipient, price, carrier_id, operator_id, operator_source, number, tries, doubted = row
+        taken = self._taken(id_, request)
         return Submission(
-            id_, request, recipient, price, carrier_id, operator_id, operator_source, number, tries, taken
+            id_,
+            request,
+            recipient,
+            price,
+            carrier_id,
+            operator_id,
+            operator_source,
+            number,
+            tries,
+            taken,
+            bool(doubted),
         )
+
+    def _taken(self, message_id: int, request: Request) -> frozenset[int]:
+        if request.text.segments == 1:
+            return _NO_PARTS
+        return frozenset(part for part, _, _ in self.parts(message_id))
+
+
+_NO_PARTS: frozenset[int] = frozenset()
+_CHUNKS = (256, 128, 64)  # rows a statement; below 64 every count is a statement of its own
+
+
+def bulk(execute: Callable[..., Any], query: q.Bulk, rows: Iterable[Sequence[Any]]) -> list[tuple[Any, ...]]:
+    """Run a bulk query over all rows, in few statements, each prepared once; the rows that it returns."""
+    values = list(chain.from_iterable(rows))
+    width, start, left = query.width, 0, len(values) // query.width
+    found: list[tuple[Any, ...]] = []
+    while left:
+        size = next((size for size in _CHUNKS if size <= left), left)
+        end = start + size * width
+        found.extend(execute(query.over(size), values[start:end]))
+        start, left = end, left - size
+    return found
 
 
 def _account(row: tuple[Any, ...]) -> Account:

@@ -5,7 +5,6 @@ transaction.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain
 from typing import Any
 
 import apsw
@@ -18,10 +17,15 @@ from heliograph.messaging.ledger import PostingKind
 from heliograph.messaging.submissions import Happening, Status
 from heliograph.store import interface as it
 from heliograph.store.sqlite import queries as q
-from heliograph.store.sqlite.reads import Reads
+from heliograph.store.sqlite.reads import Reads, bulk
 
 _MAY_BE_REFUSED = (it.CreateAccount, it.UpdateAccount, it.TopUp)
-_CHUNKS = (256, 64, 16, 4, 1)  # few statement texts, so that each is prepared once
+# What a final receipt makes of a message that is SENT, as stored.
+_ENDS_SENT = {
+    state: int(submissions.TRANSITIONS[Status.SENT, happening])
+    for state, happening in delivery.MEANING.items()
+    if happening is not None
+}
 
 
 class Writes:
@@ -76,16 +80,7 @@ class Writes:
         return result
 
     def _bulk(self, query: q.Bulk, rows: Iterable[Sequence[Any]]) -> list[tuple[Any, ...]]:
-        """Run a bulk query over all rows, a chunk at a time; the rows that it returns."""
-        values = list(chain.from_iterable(rows))
-        width, start, left = query.width, 0, len(values) // query.width
-        found: list[tuple[Any, ...]] = []
-        for size in _CHUNKS:
-            while left >= size:
-                end = start + size * width
-                found.extend(self._execute(query.over(size), values[start:end]))
-                start, left = end, left - size
-        return found
+        return bulk(self._execute, query, rows)
 
     # -- accepting
 
@@ -115,7 +110,6 @@ class Writes:
                 (
                     request.id,
                     account_id,
-                    request.dialect,
                     request.sender,
                     text.body,
                     int(text.encoding),
@@ -124,12 +118,14 @@ class Writes:
                     request.expires_utc_ms,
                 )
             )
+            dialect = request.dialect
             messages.extend(
                 (
                     m.id,
                     request.id,
                     account_id,
                     m.carrier_id,
+                    dialect,
                     m.recipient,
                     m.price_micros,
                     m.operator_id,
@@ -184,8 +180,8 @@ class Writes:
     def _store_retries(self, op: it.StoreRetries) -> None:
         self._bulk(q.PUT_RETRIES, [(r.message_id, r.carrier_id, r.due_utc_ms) for r in op.retries])
         for retry in op.retries:
-            if retry.spends_try:
-                self._execute(q.COUNT_TRY, (retry.message_id,))
+            if retry.spends_try or retry.doubted:
+                self._execute(q.COUNT_TRY, (retry.message_id, int(retry.spends_try), int(retry.doubted)))
             self._execute(q.ADD_EVENT, (retry.message_id, retry.at_utc_ms, retry.event, retry.detail))
 
     def _requeue(self, op: it.Requeue) -> list[bool]:
@@ -193,7 +189,7 @@ class Writes:
 
     def _resend(self, op: it.Resend) -> None:
         for message_id in op.message_ids:
-            self._execute(q.COUNT_TRY, (message_id,))
+            self._execute(q.COUNT_TRY, (message_id, 1, 1))
             detail = "the server stopped before the carrier's answer was stored: it may arrive twice"
             self._execute(q.ADD_EVENT, (message_id, op.at_utc_ms, "sent again", detail))
 
@@ -214,8 +210,9 @@ class Writes:
 
     def _end(self, endings: Sequence[it.Ending], report: it.Reporter) -> None:
         rows = {row[0]: row for row in self._bulk(q.MESSAGES_TO_END, [(e.message_id,) for e in endings])}
-        ended, refunds, tried = [], [], []
-        to_tell: list[it.Ended] = []
+        ended: dict[int, tuple[Any, ...]] = {}
+        to_tell: dict[int, it.Ended] = {}
+        refunds, tried = [], []
         for ending in endings:
             row = rows.get(ending.message_id)
             if row is None:
@@ -237,57 +234,75 @@ class Writes:
                         ending.happening.name.lower(),
                     )
                 )
-            ended.append((message_id, int(status), ending.at_utc_ms, int(refund), ending.detail))
-            rows[message_id] = (*row[:4], int(status), price, already_refunded or refund)
+            refund = bool(refund or already_refunded)
+            ended[message_id] = (message_id, int(status), ending.at_utc_ms, int(refund), ending.detail)
+            rows[message_id] = (*row[:4], int(status), price, refund)
             if status.final:
                 if old == Status.UNKNOWN:
                     self._execute(q.CANCEL_CALLBACKS, (message_id,))
-                to_tell.append(it.Ended(message_id, account_id, dialect, recipient, status, ending.at_utc_ms))
+                to_tell[message_id] = it.Ended(message_id, account_id, dialect, recipient, status, ending.at_utc_ms)
             if old == Status.PENDING:
                 tried.append((message_id,))
-        self._bulk(q.END_MESSAGES, ended)
+        self._bulk(q.END_MESSAGES, ended.values())
         self._bulk(q.DROP_RETRIES, tried)
         self._bulk(q.INSERT_POSTINGS, refunds)
         for refund_row in refunds:
             self._execute(q.ADD_TO_BALANCE, (refund_row[2], refund_row[0]))
+        self._tell(list(to_tell.values()), report)
+
+    def _tell(self, ended: list[it.Ended], report: it.Reporter) -> None:
+        """Store the callbacks that the ends of these messages call for."""
+        drafts = zip(ended, report(ended), strict=True)
         self._bulk(
             q.INSERT_CALLBACKS,
             [
                 (of.account_id, of.message_id, told.kind, told.url, told.body, of.done_utc_ms, of.done_utc_ms)
-                for of, told in zip(to_tell, report(to_tell), strict=True)
+                for of, told in drafts
                 if told is not None
             ],
         )
 
     def _store_receipts(self, op: it.StoreReceipts) -> list[it.PartReceipt]:
-        unmatched = []
-        endings = []
+        """Most receipts are final, of one part, and matched in memory: those end their messages in one pass."""
+        plain: dict[int, it.PartReceipt] = {}  # the first of each message; what follows it is left for the slow path
+        for r in op.receipts:
+            if r.message_id and r.parts == 1 and r.state in _ENDS_SENT:
+                plain.setdefault(r.message_id, r)
+        ended = self._bulk(q.END_SENT, [(id_, _ENDS_SENT[r.state], r.at_utc_ms) for id_, r in plain.items()])
+        self._tell(
+            [it.Ended(id_, acc, dia, to, Status(status), at) for id_, acc, dia, to, status, at in ended], op.report
+        )
+        done = {row[0] for row in ended}
+        unmatched: list[it.PartReceipt] = []
+        endings: list[it.Ending] = []
         for receipt in op.receipts:
+            if receipt.message_id in done:
+                if receipt is plain[receipt.message_id]:
+                    done.discard(receipt.message_id)
+                continue
             message_id, part, parts = receipt.message_id, receipt.part, receipt.parts
             if not message_id:
                 found = self._find_ref(receipt.carrier_id, receipt.ref)
-                if found is None:
+                message = self._reads.message(found[0]) if found else None
+                if found is None or message is None:
                     unmatched.append(receipt)
                     continue
-                message_id, part = found
-                message = self._reads.message(message_id)
-                parts = message.segments if message else 1
-            happening = (
-                delivery.MEANING[receipt.state]
-                if parts == 1
-                else self._part_receipt(message_id, part, parts, receipt.state)
-            )
+                (message_id, part), parts = found, message.segments
+            if parts == 1:
+                happening = delivery.MEANING[receipt.state]
+            else:
+                happening = self._part_receipt(message_id, part, parts, receipt.state)
             if happening is not None:
                 endings.append(it.Ending(message_id, happening, receipt.at_utc_ms, parts_taken=1))
         self._end(endings, op.report)
         return unmatched
 
     def _part_receipt(self, message_id: int, part: int, parts: int, state: ReceiptState) -> Happening | None:
-        self._execute(q.RECORD_PART_STATE, (int(state), message_id, part))
-        states = [
-            ReceiptState(row[2]) if row[2] is not None else None for row in self._execute(q.PART_STATES, (message_id,))
-        ]
-        return delivery.of_all_parts(states, parts)
+        states = {number: known for number, _, known in self._reads.parts(message_id)}
+        if part in states and delivery.replaces(states[part], state):
+            self._execute(q.RECORD_PART_STATE, (int(state), message_id, part))
+            states[part] = state
+        return delivery.of_all_parts(states.values(), parts)
 
     def _find_ref(self, carrier_id: int, ref: str) -> tuple[int, int] | None:
         for run in range(self._newest_run(carrier_id), 0, -1):
@@ -299,7 +314,15 @@ class Writes:
     # -- callbacks
 
     def _claim_callbacks(self, op: it.ClaimCallbacks) -> list[it.Callback]:
-        due = self._reads.due_callbacks(op.now_utc_ms, op.busy, op.limit)
+        begun: list[it.Callback] = []
+        while wanted := op.limit - len(begun):
+            due = self._reads.due_callbacks(op, wanted)
+            begun += self._begin_attempts(op, due)
+            if len(due) < wanted:
+                break
+        return begun
+
+    def _begin_attempts(self, op: it.ClaimCallbacks, due: list[it.Callback]) -> list[it.Callback]:
         begin = [callback for callback in due if callback.attempt < len(op.delays_seconds)]
         spent = [
             (callback.id, "failed", callback.last_result or "no answer")
@@ -347,7 +370,10 @@ class Writes:
         if account is None:
             raise it.Missing(f"there is no account with the internal id {op.account_id}")
         changed = msgspec.structs.replace(account, **op.changes, revision=self._next_revision())
-        self._execute(q.UPDATE_ACCOUNT, (*_account_row(changed), account.id))
+        try:
+            self._execute(q.UPDATE_ACCOUNT, (*_account_row(changed), account.id))
+        except apsw.ConstraintError as error:
+            raise it.Conflict(f"an account {changed.ref!r} exists already") from error
         return changed
 
     def _next_revision(self) -> int:

@@ -56,7 +56,6 @@ CREATE TABLE posting (
 CREATE TABLE request (
   id                INTEGER PRIMARY KEY, -- of its first message
   account_id        INTEGER NOT NULL,
-  dialect           INTEGER NOT NULL,
   sender            TEXT NOT NULL,
   text              TEXT NOT NULL,
   encoding          INTEGER NOT NULL,    -- data_coding
@@ -71,19 +70,21 @@ CREATE TABLE message (
   request_id      INTEGER NOT NULL,
   account_id      INTEGER NOT NULL,
   carrier_id      INTEGER NOT NULL,
+  dialect         INTEGER NOT NULL,      -- of the call that sent it
   status          INTEGER NOT NULL,      -- submissions.Status
   recipient       TEXT NOT NULL,         -- E.164 digits
   price_micros    INTEGER NOT NULL,
   operator_id     INTEGER NOT NULL,
   operator_source INTEGER NOT NULL,
   tries           INTEGER NOT NULL DEFAULT 0,
+  doubted         INTEGER NOT NULL DEFAULT 0, -- a try was never answered: it may have arrived
   refunded        INTEGER NOT NULL DEFAULT 0,
   sent_utc_ms     INTEGER NOT NULL DEFAULT 0,
   done_utc_ms     INTEGER NOT NULL DEFAULT 0,
   ref             TEXT NOT NULL DEFAULT '', -- the carrier's id, where there is one part
   detail          TEXT NOT NULL DEFAULT ''  -- why it ended so
 );
-CREATE INDEX message_open ON message (carrier_id, status, id) WHERE status < 2;
+CREATE INDEX message_open ON message (carrier_id, id) WHERE status < 2;
 
 -- What customers list: filled behind the hot path, in batches.
 CREATE TABLE account_message (

@@ -1,0 +1,1 @@
+"""Telling customers: the schedule as data, one POST, the address guard."""
