@@ -1,0 +1,1 @@
+"""The HTTP face: doors, limits, authentication, pages."""

@@ -1,0 +1,74 @@
+"""The lean door: the hot sends, answered without ASGI scope, task or future.
+
+It is a connection like any other (`api.http`) but for `POST /api/sms`: that request goes straight to the function that
+the Starlette route calls, with a callback that writes the answer. Everything else goes to Starlette.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, ClassVar
+
+from heliograph.api.asgi import Api
+from heliograph.api.http import AsgiExchange, Connection, Exchange, Ground, HttpLimits
+from heliograph.api.realtime import SEND_PATH, authorization
+from heliograph.api.replies import Reply
+
+_SEND = SEND_PATH.encode()
+_SEND_WITH_QUERY = _SEND + b"?"
+
+
+def protocol_class(api: Api, limits: HttpLimits, lean: bool) -> type[Connection]:
+    """The class of a server's connections, for `uvicorn.Config(http=…)`. `lean` opens the lean door."""
+    base = LeanConnection if lean else Connection
+    members: dict[str, Any] = {"ground": Ground(api, limits)}
+    return type(base.__name__, (base,), members)
+
+
+class LeanConnection(Connection):
+    """A connection with the lean door."""
+
+    ground: ClassVar[Ground]
+
+    def exchange(self, keep_alive: bool) -> Exchange:
+        url = self.url
+        if (url == _SEND or url.startswith(_SEND_WITH_QUERY)) and self.method == b"POST":
+            return LeanExchange(self, keep_alive)
+        return AsgiExchange(self, keep_alive)
+
+
+class LeanExchange:
+    """A send. The answer comes when its commit is on disk, or at once when nothing is to be stored."""
+
+    __slots__ = ("_authorization", "_began", "_body", "_caller", "_connection", "_request_id", "keep_alive")
+
+    def __init__(self, connection: LeanConnection, keep_alive: bool) -> None:
+        self.keep_alive = keep_alive
+        self._connection = connection
+        self._authorization = authorization(connection.headers)
+        self._body = connection.take_body()
+        self._caller = connection.caller()
+        self._request_id = connection.ground.api.new_request_id()
+        self._began = time.perf_counter()
+
+    def start(self) -> None:
+        api = self._connection.ground.api
+        api.realtime.send(self._authorization, self._body, self._caller, self._request_id, self._answer)
+
+    def close_after(self) -> None:
+        self.keep_alive = False
+
+    def abandon(self) -> None:
+        """The messages are accepted or not, whoever is there to hear it; `_answer` finds the connection gone."""
+
+    def _answer(self, reply: Reply) -> None:
+        connection = self._connection
+        access = connection.ground.access
+        if access is not None:
+            access.add(self._request_id, reply.account, "POST", SEND_PATH, reply.status, self._began, self._caller)
+        if connection.lost or connection.transport.is_closing():
+            return
+        connection.write(reply, self._request_id, close=not self.keep_alive)
+        if not self.keep_alive:
+            connection.transport.close()
+        connection.finished()

@@ -1,0 +1,268 @@
+"""The composition root: picks the store, the carriers and the clock, starts everything in order and stops it in the
+reverse.
+
+Nothing else imports a store engine or a carrier.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from heliograph.api.asgi import build
+from heliograph.api.door import protocol_class
+from heliograph.api.http import HttpLimits
+from heliograph.api.services import Services
+from heliograph.carriers.interface import Carrier
+from heliograph.carriers.simulator import Simulator
+from heliograph.config import CarrierSettings, Settings
+from heliograph.dialects import realtime
+from heliograph.kit.clock import Clock, SystemClock
+from heliograph.kit.ids import PublicIds
+from heliograph.kit.keys import Keys, load_or_create
+from heliograph.kit.log import AccessLog, JsonFormatter
+from heliograph.messaging.numbers import NumberPolicy, normalise
+from heliograph.messaging.operators import OperatorTable
+from heliograph.messaging.pricing import PriceList, parse_money
+from heliograph.messaging.retry import DoubtPolicy
+from heliograph.messaging.routing import Routes
+from heliograph.messaging.submissions import Rules
+from heliograph.service.accounts import Directory, Tokens
+from heliograph.service.dispatch import Dispatch
+from heliograph.service.notify import Notify
+from heliograph.service.query import Query
+from heliograph.service.receive import Receive
+from heliograph.service.report import Report
+from heliograph.service.sequence import MessageIds
+from heliograph.service.submit import Submit
+from heliograph.service.upkeep import Upkeep
+from heliograph.store.interface import Store, StoreError
+from heliograph.store.sqlite import SqliteStore
+from heliograph.webhooks.sender import Sender
+
+_log = logging.getLogger(__name__)
+EXIT_STORE_FAILED = 70
+
+
+class App:
+    """A running Heliograph without its HTTP server: `services` is what the faces are made of."""
+
+    def __init__(
+        self, settings: Settings, *, clock: Clock | None = None, on_fatal: Callable[[StoreError], None] | None = None
+    ) -> None:
+        self.settings = settings
+        self.clock = clock or SystemClock()
+        folder = Path(settings.data.dir)
+        self.keys = load_or_create(folder)
+        self.ids = PublicIds(self.keys.ids)
+        self.operators = load_operators()
+        self.store: Store = SqliteStore(
+            folder, exclusive=True, max_waiting_rows=settings.limits.waiting_rows, on_fatal=on_fatal or _exit
+        )
+        self.directory = Directory(self.store)
+        # The report runs on the store's writer thread, hence a cipher of its own.
+        report = Report(self.directory, PublicIds(self.keys.ids), {realtime.DIALECT: realtime.dlr_body})
+        self.receive = Receive(self.store, report, self.clock)
+        self.message_ids = MessageIds(self.store, self.ids)
+        self.dispatch = Dispatch(self.store, self.message_ids, self.receive, self.clock)
+        self.sender = Sender(
+            timeout_seconds=settings.callbacks.timeout_seconds,
+            allow_networks=settings.callbacks.allow_networks,
+            limit=settings.callbacks.in_flight,
+        )
+        self.notify = Notify(
+            self.store,
+            self.directory,
+            self.keys,
+            self.ids,
+            self.sender,
+            self.clock,
+            in_flight=settings.callbacks.in_flight,
+            in_flight_per_endpoint=settings.callbacks.in_flight_per_endpoint,
+        )
+        self.upkeep = Upkeep(self.store, self.clock)
+        self.access = AccessLog(open_log(settings)) if settings.log.access else None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._started = False
+
+    async def start(self) -> None:
+        """Open the store, recover, connect the carriers, begin the background work."""
+        await self.store.open()
+        await self.message_ids.start()
+        await self.directory.refresh()
+        for name, carrier in self.settings.carriers.items():
+            await self.dispatch.add(
+                self._carrier(name, carrier), doubt=DoubtPolicy(carrier.doubt), max_waiting=carrier.backlog
+            )
+        self.services = self._services()
+        await self.notify.start()
+        normalise("15551234567", NumberPolicy.POSSIBLE, plus_required=False)  # loads libphonenumber's metadata now
+        for work in (self.directory.follow(), self.dispatch.follow(), self.upkeep.follow()):
+            self._spawn(work)
+        self._started = True
+
+    async def stop(self) -> None:
+        """Take nothing new, let the carriers go, store what they said, close."""
+        self._started = False
+        self.services.submit.draining = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.dispatch.stop()
+        await self.notify.stop()
+        await self.sender.close()
+        await self.store.close()
+        if self.access is not None:
+            self.access.flush()
+
+    def ready(self) -> list[str]:
+        """What keeps the server from serving; empty when nothing does."""
+        return [] if self._started else ["the server is starting or stopping"]
+
+    def _services(self) -> Services:
+        settings = self.settings
+        rules = Rules(
+            prices={
+                name: PriceList({prefix: parse_money(price) for prefix, price in list_.items()})
+                for name, list_ in settings.prices.items()
+            },
+            operators=self.operators,
+            routes=Routes(self.dispatch.routes(), settings.messages.default_carrier),
+            max_recipients=settings.limits.recipients,
+            max_segments=settings.limits.segments,
+        )
+        return Services(
+            directory=self.directory,
+            tokens=Tokens(self.keys, self.directory, self.clock),
+            submit=Submit(self.store, self.dispatch, self.message_ids, rules, self.clock),
+            query=Query(self.store, self.ids, self.operators),
+            store=self.store,
+            clock=self.clock,
+            ready=self.ready,
+            access=self.access,
+        )
+
+    def _carrier(self, name: str, settings: CarrierSettings) -> Carrier:
+        log = Path(self.settings.data.dir) / f"{name}.log"
+        return Simulator(
+            name, log, self.clock, window=settings.window, answer_ms=settings.answer_ms, receipt_ms=settings.receipt_ms
+        )
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(asyncio.get_running_loop().create_task(work))
+
+
+def open_log(settings: Settings) -> Callable[[bytes], object]:
+    """Send the program's log to where the settings say, JSON lines; the function that writes whole lines there."""
+    path = settings.log.file
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600) if path else sys.stderr.fileno()
+    handler = logging.StreamHandler(open(descriptor, "a", closefd=False, encoding="utf-8"))  # noqa: SIM115
+    handler.setFormatter(JsonFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(settings.log.level.upper())
+    return lambda lines: os.write(descriptor, lines)
+
+
+def load_operators() -> OperatorTable:
+    """The table of operators that comes with the program."""
+    return OperatorTable.from_json(resources.files("heliograph.messaging").joinpath("data/operators.json").read_bytes())
+
+
+def open_store(folder: Path) -> Store:
+    """The store of a data folder, for a short command beside a server or without one."""
+    return SqliteStore(folder)
+
+
+def load_keys(folder: Path) -> Keys:
+    """The keys of a data folder, made if there are none."""
+    return load_or_create(folder)
+
+
+@contextlib.asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[tuple[App, uvicorn.Server]]:
+    """A started `App` with its HTTP server, not yet listening."""
+    app = App(settings)
+    await app.start()
+    try:
+        http = settings.http
+        limits = HttpLimits(
+            max_body_bytes=http.max_body_bytes,
+            max_header_bytes=http.max_header_bytes,
+            max_connections=http.max_connections,
+            request_timeout_seconds=http.request_timeout_seconds,
+            keep_alive_seconds=http.keep_alive_seconds,
+        )
+        api = build(app.services)
+        config = uvicorn.Config(
+            api,
+            host=http.host,
+            port=http.port,
+            http=protocol_class(api, limits, http.lean_door),
+            ws="none",
+            loop="none",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            timeout_graceful_shutdown=10,
+            ssl_certfile=http.tls_cert or None,
+            ssl_keyfile=http.tls_key or None,
+            backlog=4096,
+        )
+        yield app, uvicorn.Server(config)
+    finally:
+        await app.stop()
+
+
+async def serve(settings: Settings, on_ready: Callable[[App], None] | None = None) -> None:
+    """Serve until SIGINT or SIGTERM. `on_ready` is called once the port is open."""
+    async with serving(settings) as (app, server):
+        tune()
+        watch = asyncio.get_running_loop().create_task(_announce(app, server, on_ready))
+        try:
+            await server.serve()
+        finally:
+            watch.cancel()
+
+
+async def _announce(app: App, server: uvicorn.Server, on_ready: Callable[[App], None] | None) -> None:
+    while not server.started:  # noqa: ASYNC110 (uvicorn offers no event)
+        await asyncio.sleep(0.02)
+    if on_ready is not None:
+        on_ready(app)
+
+
+def run(settings: Settings, on_ready: Callable[[App], None] | None = None) -> None:
+    """`serve` on uvloop."""
+    import uvloop
+
+    uvloop.run(serve(settings, on_ready))
+
+
+def tune() -> None:
+    """What measurably helps latency: no collections of what never dies, and a writer thread that gets the interpreter
+    sooner.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+    sys.setswitchinterval(0.000_2)
+
+
+def _exit(error: StoreError) -> None:
+    """A commit whose effect is unknown: the answers (503) get a moment to leave, then the process ends and recovers
+    from the file.
+    """
+    _log.critical("the store cannot be trusted any more, stopping: %s", error)
+    asyncio.get_running_loop().call_later(0.2, os._exit, EXIT_STORE_FAILED)

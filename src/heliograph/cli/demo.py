@@ -1,0 +1,231 @@
+"""`heliograph demo`: everything on, on this machine, with one account and a listener for its callbacks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import typer
+
+from heliograph.cli.common import DATA_FOLDER, UNUSABLE, Data, refuse, remember_url, require_free_port
+from heliograph.cli.credentials import (
+    DEMO_SENDER,
+    Credentials,
+    RealTimeCredentials,
+    credentials,
+    new_realtime_secrets,
+)
+from heliograph.cli.listen import Receiver
+from heliograph.cli.watch import Watch
+from heliograph.config import Settings, read
+from heliograph.dialects import realtime
+from heliograph.kit.keys import write_private
+from heliograph.messaging.accounts import Account
+from heliograph.messaging.numbers import NumberPolicy
+from heliograph.messaging.pricing import parse_money, show_balance
+from heliograph.service.accounts import Secrets
+from heliograph.store.interface import CreateAccount, UpdateAccount
+
+if TYPE_CHECKING:
+    from heliograph.app import App
+
+REF = "demo"
+BALANCE = "457.00"
+KEPT = "demo-credentials.json"
+LOG = "heliograph.log"
+COMMAND_VARIABLE = "HELIOGRAPH_COMMAND"  # how the person at the terminal calls this program
+LOOPBACK = ("127.0.0.0/8", "::1/128")
+_LISTENER_PATH = "/the-demo-listens-here"
+
+
+def demo(
+    port: Annotated[int | None, typer.Option("--port", min=1, max=65535, help="The port, 8747 if left out.")] = None,
+    data: Data = DATA_FOLDER,
+    credentials_file: Annotated[
+        Path | None, typer.Option("--credentials", metavar="FILE", help="Write the credentials there too, as JSON.")
+    ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option("--tls-cert", metavar="FILE", help="A certificate (PEM): serve HTTPS.")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option("--tls-key", metavar="FILE", help="Its private key (PEM).")] = None,
+) -> None:
+    """Start a server to try, nothing to set up.
+
+    It has one account, a simulated carrier and a listener for callbacks; it prints credentials and calls to paste, and
+    tells what becomes of each message. Data and credentials stay in the data folder, so the next start goes on where
+    this one stopped. Ctrl-C stops it.
+
+    \b
+    heliograph demo
+    heliograph demo --port 9000 --data /tmp/try --credentials /tmp/try.json
+    heliograph demo --tls-cert cert.pem --tls-key key.pem
+    """
+    settings = _settings(port, data, tls_cert, tls_key)
+    require_free_port(settings.http.host, settings.http.port)
+    import uvloop
+
+    uvloop.run(_serve(settings, credentials_file))
+
+
+def _settings(port: int | None, data: Path, tls_cert: Path | None, tls_key: Path | None) -> Settings:
+    given = {"data.dir": str(data), "http.port": port, "http.tls_cert": tls_cert, "http.tls_key": tls_key}
+    settings = read(
+        None,
+        os.environ,
+        preset={"log.file": str(data / LOG)} if sys.stderr.isatty() else {},  # a person reads what `Watch` tells
+        given={
+            name: str(value) if isinstance(value, Path) else value for name, value in given.items() if value is not None
+        },
+    ).settings
+    networks = tuple(dict.fromkeys((*settings.callbacks.allow_networks, *LOOPBACK)))
+    callbacks = msgspec.structs.replace(settings.callbacks, allow_networks=networks)
+    return msgspec.structs.replace(settings, callbacks=callbacks)
+
+
+async def _serve(settings: Settings, credentials_file: Path | None) -> None:
+    from heliograph import app
+
+    async with app.serving(settings) as (running, server):
+        account, issued = await _account(running)
+        watch = Watch(running.store, running.ids, _write)
+        receiver = Receiver(watch.called_back, secret=issued.webhook_secret)
+        account = await _listen(running, account, await receiver.start() + _LISTENER_PATH)
+        await running.directory.refresh()
+        if credentials_file is not None:
+            write_private(credentials_file, _encoded(issued))
+        balance = await running.store.read(lambda reads: reads.balance(account.id))
+        remember_url(Path(settings.data.dir), settings.base_url)
+        await asyncio.to_thread(_write, welcome(settings, issued, balance))
+        app.tune()
+        telling = asyncio.get_running_loop().create_task(_tell(watch))
+        try:
+            await server.serve()
+        finally:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
+            await receiver.stop()
+
+
+# -- the account
+
+
+async def _account(running: App) -> tuple[Account, Credentials]:
+    """The demo's account and its credentials: those of the first start, whatever happened since."""
+    folder = Path(running.settings.data.dir)
+    client = _kept(folder)
+    account = await running.store.read(lambda reads: reads.account(REF))
+    if account is None:
+        client = client or new_realtime_secrets()
+        # First the secret, then the account: a stop in between must not leave an account that nobody can use.
+        _keep(folder, Credentials("", REF, RealTimeCredentials(client.public_id, client.secret), ""))
+        account = await running.store.apply(_creation(client, running.clock.now_utc_ms()))
+    elif client is None:
+        refuse(
+            f"{folder / KEPT} is gone, and secrets are stored nowhere else; put it back, or use another --data folder"
+            " (`heliograph serve` still serves this one)",
+            UNUSABLE,
+        )
+    issued = credentials(running.settings.base_url, account, client, running.keys)
+    _keep(folder, issued)
+    return account, issued
+
+
+def _creation(client: Secrets, now_utc_ms: int) -> CreateAccount:
+    account = Account(
+        id=0,
+        ref=REF,
+        name="Demo",
+        email="demo@example.com",
+        senders=frozenset({DEMO_SENDER}),
+        default_sender=DEMO_SENDER,
+        numbers=NumberPolicy.SYNTAX,
+        created_utc_ms=now_utc_ms,
+    )
+    return CreateAccount(account, [client.credential(realtime.DIALECT)], parse_money(BALANCE))
+
+
+def _kept(folder: Path) -> Secrets | None:
+    path = folder / KEPT
+    try:
+        kept = msgspec.json.decode(path.read_bytes(), type=Credentials)
+    except FileNotFoundError:
+        return None
+    except msgspec.MsgspecError as error:
+        refuse(f"{path} is damaged ({error}); put it back, or use another --data folder", UNUSABLE)
+    return Secrets(kept.realtime.client_id, kept.realtime.client_secret)
+
+
+def _keep(folder: Path, issued: Credentials) -> None:
+    write_private(folder / KEPT, _encoded(issued))
+
+
+def _encoded(issued: Credentials) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(issued), indent=2) + b"\n"
+
+
+async def _listen(running: App, account: Account, url: str) -> Account:
+    """Have callbacks go to the built-in listener, unless someone chose another URL."""
+    urls = {"dlr_url": account.dlr_url, "mo_url": account.mo_url}
+    changes = {key: url for key, old in urls.items() if not old or old.endswith(_LISTENER_PATH)}
+    return await running.store.apply(UpdateAccount(account.id, changes)) if changes else account
+
+
+# -- the terminal
+
+
+def _write(lines: str) -> None:
+    sys.stdout.write(lines)
+    sys.stdout.flush()
+
+
+async def _tell(watch: Watch) -> None:
+    with contextlib.suppress(BrokenPipeError):  # whoever read along has left; the server stays
+        await watch.follow()
+
+
+def welcome(settings: Settings, issued: Credentials, balance_micros: int) -> str:
+    """What the demo says when it is ready."""
+    command, data = os.environ.get(COMMAND_VARIABLE, "heliograph"), f" --data {settings.data.dir}"
+    log = settings.log.file or "standard error"
+    price = settings.prices["default"].get("", "a price by prefix")
+    return f"""\
+Heliograph demo at {issued.base_url} (Ctrl-C stops it; data in {settings.data.dir}, log in {log})
+
+  account         {issued.account_id}: sender {DEMO_SENDER}, balance {show_balance(balance_micros)}, {price} a segment
+  client id       {issued.realtime.client_id}
+  client secret   {issued.realtime.client_secret}
+  webhook secret  {issued.webhook_secret}
+
+Paste into another terminal: get a token, look at the balance, send a message, ask what became of it.
+
+{_calls(issued)}
+The simulated carrier looks at the last four digits of the recipient: 0001 is reported undelivered, 0002 rejected,
+0010 never answered; everything else is delivered. More to try:
+
+{command} message timeline "$ID"{data}
+{command} account create --name Shop --email shop@example.com --balance 5.00{data}
+{command} audit{data}
+
+What happens from here on:
+"""
+
+
+def _calls(issued: Credentials) -> str:
+    url = issued.base_url
+    curl = "curl -sk" if url.startswith("https:") else "curl -s"
+    bearer = '-H "Authorization: Bearer $TOKEN"'
+    body = f'{{"recipients":["+56910000000"],"sender":"{DEMO_SENDER}","message":{{"text":"Hello from Heliograph"}}}}'
+    return rf"""TOKEN=$({curl} {url}/api/auth -d grant_type=client_credentials \
+  -d client_id={issued.realtime.client_id} \
+  -d client_secret={issued.realtime.client_secret} | sed 's/.*"access_token":"\([^"]*\)".*/\1/')
+{curl} {bearer} {url}/api/balance; echo
+SENT=$({curl} {bearer} {url}/api/sms \
+  -d '{body}'); echo "$SENT"
+ID=$(echo "$SENT" | sed 's/.*"submissionId":"\([0-9]*\)".*/\1/')
+sleep 1; {curl} {bearer} "{url}/api/sms/$ID"; echo
+"""

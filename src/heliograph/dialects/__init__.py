@@ -1,0 +1,1 @@
+"""Pure wire formats: parse, render, status and error maps, callback bodies."""

@@ -1,0 +1,246 @@
+"""The two doors on a free port each, over services that are doubles."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+import uvloop
+from tests.harness.wire import Response, Wire
+
+from heliograph.api.asgi import build
+from heliograph.api.door import protocol_class
+from heliograph.api.http import HttpLimits
+from heliograph.api.services import Services
+from heliograph.dialects import realtime
+from heliograph.kit.clock import SystemClock
+from heliograph.kit.log import AccessLog
+from heliograph.messaging import errors
+from heliograph.messaging.accounts import Account, AccountStatus
+from heliograph.messaging.operators import UNKNOWN_OPERATOR
+from heliograph.messaging.submissions import Order, Status
+from heliograph.service.submit import Verdict
+
+ACCOUNT = Account(id=1, ref="acc_demo", name="Demo", email="demo@example.net")
+SUSPENDED = Account(id=2, ref="acc_gone", name="Gone", email="gone@example.net", status=AccountStatus.SUSPENDED)
+ACCOUNTS = {"good.token.one": ACCOUNT, "gone.token.two": SUSPENDED}
+CLIENT_ID = "rt_" + "a" * 24
+CLIENT_SECRET = "rts_" + "b" * 43
+
+
+class FakeDirectory:
+    def authenticate(self, dialect: int, public_id: str, secret: str) -> Account:
+        assert dialect == realtime.DIALECT
+        if (public_id, secret) != (CLIENT_ID, CLIENT_SECRET):
+            raise errors.CallerError(errors.CREDENTIALS_INVALID, "No account has these client credentials.")
+        return ACCOUNT
+
+
+class FakeTokens:
+    def issue(self, account: Account, audience: str) -> str:
+        assert (account, audience) == (ACCOUNT, "realtime")
+        return "good.token.one"
+
+    def verify(self, token: str, audience: str) -> Account:
+        assert audience == "realtime"
+        if token not in ACCOUNTS:
+            raise errors.CallerError(errors.TOKEN_INVALID, "The access token expired or was revoked.")
+        return ACCOUNTS[token]
+
+
+class FakeSubmit:
+    """Accepts an order after `delay` seconds, or does what its text says."""
+
+    def __init__(self) -> None:
+        self.draining = False
+        self.delay = 0.0
+        self.orders: list[Order] = []
+        self.held: list[Callable[[], None]] = []
+
+    def __call__(self, account: Account, order: Order, dialect: int, answer: Callable[[Any], None]) -> None:
+        loop = asyncio.get_running_loop()
+        self.orders.append(order)
+        verdicts: Any = [Verdict(int(recipient)) for recipient in order.recipients]
+        match order.text:
+            case "boom":
+                raise RuntimeError("a secret trace")
+            case "full":
+                raise errors.OurFault(errors.OVERLOADED, "Full.", retry_after_seconds=30)
+            case "lost":
+                verdicts = errors.OurFault(errors.STORE_UNAVAILABLE, "Lost.")
+            case "broken":
+                verdicts = [None]
+            case "poor":
+                verdicts[-1] = Verdict(0, errors.INSUFFICIENT_FUNDS)
+            case "hold":
+                self.held.append(lambda: loop.call_soon_threadsafe(answer, verdicts))
+                return
+        if self.delay:
+            loop.call_later(self.delay, answer, verdicts)
+        else:
+            loop.call_soon(answer, verdicts)
+
+    def wait_held(self, count: int = 1) -> None:
+        wait_until(lambda: len(self.held) >= count)
+
+
+class FakeStored:
+    status = Status.DELIVERED
+    registered_utc_ms, sent_utc_ms, done_utc_ms = 1_600_351_683_999, 1_600_351_694_000, 1_600_355_610_001
+
+
+class FakeView:
+    public_id, message, cost_micros, operator = "4193366853543393", FakeStored(), 35_000, UNKNOWN_OPERATOR
+
+
+class FakeQuery:
+    async def balance_micros(self, account_id: int) -> int:
+        await asyncio.sleep(0)
+        return 457_000_000
+
+    async def message(self, account_id: int, public_id: str) -> FakeView:
+        if public_id == "666":
+            raise RuntimeError("a secret trace")
+        if public_id != FakeView.public_id:
+            raise errors.CallerError(errors.SUBMISSION_NOT_FOUND, "No such message.")
+        return FakeView()
+
+
+def wait_until(happened: Callable[[], bool], within: float = 5.0) -> None:
+    deadline = time.monotonic() + within
+    while not happened():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.005)
+
+
+class Running:
+    """A door, served by a thread of its own."""
+
+    def __init__(self, lean: bool, limits: HttpLimits | None = None, tls: tuple[str, str] | None = None) -> None:
+        self.lean = lean
+        self.submit = FakeSubmit()
+        self.problems: list[str] = []
+        self.logged: list[dict[str, Any]] = []
+        self._limits = limits or HttpLimits()
+        self._tls = tls
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=lambda: uvloop.run(self._serve()), daemon=True)
+        self._thread.start()
+        assert self._started.wait(10)
+
+    def _log(self, lines: bytes) -> None:
+        self.logged += [json.loads(line) for line in lines.splitlines()]
+
+    async def _serve(self) -> None:
+        services = Services(
+            directory=FakeDirectory(),  # type: ignore[arg-type]
+            tokens=FakeTokens(),  # type: ignore[arg-type]
+            submit=self.submit,
+            query=FakeQuery(),  # type: ignore[arg-type]
+            store=None,  # type: ignore[arg-type]
+            clock=SystemClock(),
+            ready=lambda: self.problems,
+            access=AccessLog(self._log),
+        )
+        api = build(services)
+        cert, key = self._tls or (None, None)
+        config = uvicorn.Config(
+            api,
+            http=protocol_class(api, self._limits, self.lean),
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            ssl_certfile=cert,
+            ssl_keyfile=key,
+            timeout_graceful_shutdown=5,
+        )
+        self.server = uvicorn.Server(config)
+        listening = socket.create_server(("127.0.0.1", 0))
+        self.address = listening.getsockname()[:2]
+        config.load()
+        serving = asyncio.get_running_loop().create_task(self.server.serve(sockets=[listening]))
+        while not self.server.started:
+            await asyncio.sleep(0.001)
+        self._started.set()
+        await serving
+
+    def wire(self, *, timeout: float = 5.0, tls: ssl.SSLContext | None = None) -> Wire:
+        return Wire(self.address, timeout=timeout, tls=tls)
+
+    def stop(self) -> None:
+        self.server.should_exit = True
+        self._thread.join(15)
+        assert not self._thread.is_alive()
+
+    @property
+    def connections(self) -> int:
+        return len(self.server.server_state.connections)
+
+    def send(self, *requests: bytes) -> list[Response]:
+        """Requests on one connection, each sent when the one before is answered."""
+        with self.wire() as wire:
+            answers = []
+            for request in requests:
+                wire.send(request)
+                answers.append(wire.read(to_head=request.startswith(b"HEAD")))
+            return answers
+
+
+@pytest.fixture(params=["lean", "plain"])
+def door(request: pytest.FixtureRequest) -> Iterator[Running]:
+    running = Running(request.param == "lean")
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def open_door(request: pytest.FixtureRequest) -> Iterator[Callable[..., Running]]:
+    """Opens doors with limits of one's own."""
+    opened: list[Running] = []
+
+    def opener(lean: bool, tls: tuple[str, str] | None = None, **limits: Any) -> Running:
+        opened.append(Running(lean, replace(HttpLimits(), **limits), tls))
+        return opened[-1]
+
+    yield opener
+    for running in opened:
+        running.stop()
+
+
+@pytest.fixture(scope="module")
+def both() -> Iterator[tuple[Running, Running]]:
+    """The lean door and the plain one."""
+    doors = Running(True), Running(False)
+    yield doors
+    for one in doors:
+        one.stop()
+
+
+def bare(response: Response) -> tuple[Any, ...]:
+    """An answer without what differs from one to the next."""
+    request_id = response.header("x-request-id") or ""
+    assert re.fullmatch(r"req_[a-z2-7]{16}", request_id)
+    headers = sorted((name, value) for name, value in response.headers if name not in ("date", "x-request-id"))
+    return response.status, response.interim, headers, response.body.replace(request_id.encode(), b"?")
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    from tests.harness.tls import self_signed
+
+    made = self_signed(tmp_path_factory.mktemp("tls"))
+    return made.cert, made.key

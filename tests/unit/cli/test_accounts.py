@@ -1,0 +1,136 @@
+"""`heliograph account` without a server; the end-to-end tests have one."""
+
+from __future__ import annotations
+
+import pytest
+from tests.unit.cli.conftest import Command
+
+CREATE = ("account", "create", "--name", "Acme", "--email", "sms@acme.example")
+
+
+def test_an_account_gets_the_defaults_of_the_demo_and_the_policy_possible(heliograph: Command) -> None:
+    made = heliograph.json(*CREATE)
+    assert made["base_url"] == "http://127.0.0.1:8747"
+    assert made["account_id"].startswith("acc_")
+    assert len(made["account_id"]) == 14
+    shown = heliograph.json("account", "show", made["account_id"])
+    assert shown["senders"] == ["96000"]
+    assert shown["default_sender"] == "96000"
+    assert (shown["balance"], shown["numbers"], shown["price_list"]) == ("0.00", "possible", "default")
+
+
+def test_an_account_gets_what_is_asked_for(heliograph: Command) -> None:
+    words = ["--balance", "5.5", "--sender", "ACME", "--sender", "+4412345", "--numbers", "valid", "--id", "acme-1"]
+    assert heliograph.json(*CREATE, *words)["account_id"] == "acme-1"
+    shown = heliograph.json("account", "show", "acme-1")
+    assert shown["senders"] == ["+4412345", "ACME"]
+    assert (shown["default_sender"], shown["balance"], shown["numbers"]) == ("ACME", "5.50", "valid")
+
+
+def test_an_account_may_be_given_any_sender(heliograph: Command) -> None:
+    made = heliograph.json(*CREATE, "--any-sender")
+    assert heliograph.json("account", "show", made["account_id"])["senders"] == "any"
+
+
+def test_people_see_the_credentials_once(heliograph: Command) -> None:
+    printed = heliograph(*CREATE).out
+    (secret,) = [word for word in printed.split() if word.startswith("rts_")]
+    assert "cannot be shown again" in printed
+    assert secret not in heliograph("account", "show", "Acme").out
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("--balance", "1,5"), "amount"),
+        (("--sender", "much too long a name"), "much too long a name"),
+        (("--id", "no spaces"), "no spaces"),
+        (("--numbers", "loose"), "loose"),
+        (("--name", " "), "--name"),
+    ],
+)
+def test_a_mistake_is_exit_code_2_and_makes_nothing(heliograph: Command, words: tuple[str, ...], named: str) -> None:
+    assert named in heliograph(*CREATE, *words, code=2).err
+    assert not (heliograph.folder / "heliograph.sqlite").exists()
+
+
+def test_an_id_that_is_taken_is_exit_code_1(heliograph: Command) -> None:
+    heliograph(*CREATE, "--id", "acme")
+    assert "acme" in heliograph(*CREATE, "--id", "acme", code=1).err
+
+
+def test_an_account_is_found_by_its_name_while_no_other_has_it(heliograph: Command) -> None:
+    made = heliograph.json(*CREATE)["account_id"]
+    assert heliograph.json("account", "show", "Acme")["account_id"] == made
+    other = heliograph.json(*CREATE)["account_id"]
+    refused = heliograph("account", "show", "Acme", code=1).err
+    assert made in refused
+    assert other in refused
+    assert [one["account_id"] for one in heliograph.json("account", "list")] == [made, other]
+
+
+def test_topping_up_adds_or_takes_and_is_a_posting_with_a_note(heliograph: Command) -> None:
+    heliograph(*CREATE, "--id", "acme", "--balance", "1")
+    assert heliograph.json("account", "topup", "acme", "2.50")["balance"] == "3.50"
+    assert heliograph.json("account", "topup", "acme", "-3", "--note", "a mistake")["balance"] == "0.50"
+    assert "the balance is 0.51" in heliograph("account", "topup", "acme", "0.01").out
+    heliograph("account", "topup", "acme", "0", code=2)
+    audited = heliograph.json("audit")
+    assert (audited["agrees"], audited["postings"]) == (True, 4)
+
+
+def test_callbacks_are_set_shown_and_cleared_one_by_one(heliograph: Command) -> None:
+    heliograph(*CREATE, "--id", "acme")
+    assert heliograph("account", "callbacks", "acme", "--dlr-url", "https://acme.example/dlr").err == ""
+    assert "loopback" in heliograph("account", "callbacks", "acme", "--mo-url", "http://127.0.0.1:9/mo").err
+    shown = heliograph.json("account", "callbacks", "acme")
+    assert shown == {"account_id": "acme", "dlr_url": "https://acme.example/dlr", "mo_url": "http://127.0.0.1:9/mo"}
+    assert heliograph.json("account", "callbacks", "acme", "--dlr-url", "")["dlr_url"] == ""
+    assert "ftp" in heliograph("account", "callbacks", "acme", "--dlr-url", "ftp://acme.example/", code=2).err
+
+
+def test_suspending_and_resuming(heliograph: Command) -> None:
+    heliograph(*CREATE, "--id", "acme")
+    assert "suspended" in heliograph("account", "suspend", "acme").out
+    assert heliograph.json("account", "show", "acme")["status"] == "suspended"
+    assert "active" in heliograph("account", "resume", "acme").out
+    heliograph("account", "suspend", "nobody", code=1)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("account", "list"),
+        ("account", "show", "x"),
+        ("account", "topup", "x", "1"),
+        ("account", "callbacks", "x"),
+        ("message", "list"),
+        ("message", "show", "123"),
+        ("message", "timeline", "123"),
+        ("audit",),
+    ],
+)
+def test_a_data_folder_that_is_not_there_is_exit_code_3_and_is_not_made(
+    heliograph: Command, words: tuple[str, ...]
+) -> None:
+    assert "does not exist" in heliograph(*words, code=3).err
+    assert not heliograph.folder.exists()
+    heliograph.folder.mkdir()
+    assert "holds no Heliograph data" in heliograph(*words, code=3).err
+    assert list(heliograph.folder.iterdir()) == []
+
+
+def test_a_key_file_that_others_can_read_is_refused_with_the_remedy(heliograph: Command) -> None:
+    heliograph(*CREATE)
+    (heliograph.folder / "keys.json").chmod(0o644)
+    assert "chmod 600" in heliograph("message", "list", code=3).err
+
+
+def test_data_of_a_newer_version_are_refused(heliograph: Command) -> None:
+    heliograph(*CREATE)
+    import apsw
+
+    with apsw.Connection(str(heliograph.folder / "heliograph.sqlite")) as connection:
+        connection.execute("PRAGMA user_version = 9999")
+    connection.close()
+    assert "9999" in heliograph("account", "list", code=3).err

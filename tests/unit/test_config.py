@@ -1,0 +1,197 @@
+"""Settings: where they come from, which one goes first, and what is refused in which words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.harness.tls import self_signed
+
+from heliograph import config
+from heliograph.cli.config import template
+from heliograph.config import ConfigError, Settings, read
+from heliograph.messaging.retry import DoubtPolicy
+
+
+def file(folder: Path, text: str) -> Path:
+    path = folder / "heliograph.toml"
+    path.write_text(text)
+    return path
+
+
+def problems(path: Path | None, env: dict[str, str]) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        Settings.load(path, env)
+    return caught.value.problems
+
+
+def test_without_a_file_and_an_environment_everything_has_its_default() -> None:
+    settings = Settings.load(None, {"PATH": "/bin"})
+    assert settings == Settings()
+    assert settings.data.dir == "./heliograph-data"
+    assert (settings.http.host, settings.http.port, settings.http.lean_door) == ("127.0.0.1", 8747, True)
+    assert (settings.limits.recipients, settings.limits.segments) == (1000, 10)
+    assert settings.prices == {"default": {"": "1.00"}}
+    assert list(settings.carriers) == [settings.messages.default_carrier] == ["simulator"]
+
+
+def test_the_command_line_goes_before_the_environment_and_that_before_the_file(tmp_path: Path) -> None:
+    path = file(tmp_path, "[http]\nport = 1\nhost = '0.0.0.0'\nkeep_alive_seconds = 9\n")
+    env = {"HELIOGRAPH_HTTP__PORT": "2", "HELIOGRAPH_HTTP__KEEP_ALIVE_SECONDS": "8"}
+    effective = read(path, env, preset={"http.host": "::", "log.level": "error"}, given={"http.port": 3})
+    http = effective.settings.http
+    assert (http.port, http.keep_alive_seconds, http.host) == (3, 8, "0.0.0.0")
+    assert effective.settings.log.level == "error"
+    assert effective.origins == {
+        "http.port": "command line",
+        "http.keep_alive_seconds": "HELIOGRAPH_HTTP__KEEP_ALIVE_SECONDS",
+        "http.host": str(path),
+        "log.level": "preset",
+    }
+
+
+@pytest.mark.parametrize("setting", config.reference(), ids=lambda setting: setting.name)
+def test_every_setting_is_described_and_can_be_set_by_its_variable(setting: config.Setting) -> None:
+    assert setting.description.endswith(".")
+    default = setting.default
+    text = ",".join(default) if isinstance(default, tuple | list) else str(default)
+    effective = read(None, {setting.variable: text})
+    assert effective.settings == Settings()
+    assert effective.origins == {setting.name: setting.variable}
+
+
+def test_lists_in_the_environment_are_separated_by_commas() -> None:
+    env = {"HELIOGRAPH_CALLBACKS__ALLOW_NETWORKS": "127.0.0.0/8, ::1/128,"}
+    assert Settings.load(None, env).callbacks.allow_networks == ("127.0.0.0/8", "::1/128")
+
+
+def test_the_data_folder_has_a_short_variable_and_the_long_one_goes_before_it() -> None:
+    assert Settings.load(None, {"HELIOGRAPH_DATA": "/a"}).data.dir == "/a"
+    assert Settings.load(None, {"HELIOGRAPH_DATA": "/a", "HELIOGRAPH_DATA__DIR": "/b"}).data.dir == "/b"
+
+
+def test_a_file_with_carriers_or_prices_replaces_the_default_ones(tmp_path: Path) -> None:
+    path = file(
+        tmp_path,
+        """
+        [messages]
+        default_carrier = "b"
+        [carriers.b]
+        doubt = "hold"
+        [carriers.c]
+        [prices.default]
+        44 = "0.05"
+        [prices.cheap]
+        "" = "0.01"
+        """,
+    )
+    settings = Settings.load(path, {"HELIOGRAPH_CARRIERS__C__WINDOW": "20", "HELIOGRAPH_PRICES__DEFAULT__": "3"})
+    assert set(settings.carriers) == {"b", "c"}
+    assert settings.carriers["b"].doubt is DoubtPolicy.HOLD
+    assert settings.carriers["c"].window == 20
+    assert settings.prices == {"default": {"44": "0.05", "": "3"}, "cheap": {"": "0.01"}}
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[http]\nprot = 9", ["http.prot = 9", "did you mean http.port?"]),
+        ("[htpt]\nport = 9", ["htpt.port", "did you mean http.port?"]),
+        ("[server]\nport = 9", ["server.port", "did you mean http.port?"]),
+        ("[nonsense]\nx = 1", ["nonsense.x", "the sections are data, http"]),
+        ("[limits]\nzzz = 1", ["limits.zzz", "the settings of [limits] are recipients, segments, waiting_rows"]),
+        ("http = 3", ["http = 3", "the settings of [http] are"]),
+        ("loose = 3", ["loose = 3", "the sections are"]),
+        ("[carriers.b]\nwindov = 3", ["carriers.b.windov", "did you mean carriers.b.window?"]),
+        ("[carriers]\nsimulator = 3", ["carriers.simulator = 3"]),
+        ("[http]\nport = 'x'", ['http.port = "x"', "expected int, got str", "the default is 8747", "TCP port"]),
+        ("[http]\nport = 70000", ["http.port = 70000", "<= 65535"]),
+        ("[http]\nlean_door = 1", ["http.lean_door = 1", "expected bool"]),
+        ("[log]\nlevel = 'loud'", ['log.level = "loud"', '"info"']),
+        ("[carriers.simulator]\ndoubt = 'maybe'", ['doubt = "maybe"', "resend"]),
+        ("[prices.default]\n44 = 0.5", ["prices.default.44 = 0.5", "expected str", "decimal string"]),
+    ],
+)
+def test_what_is_not_a_setting_is_refused_with_the_remedy(tmp_path: Path, text: str, named: list[str]) -> None:
+    path = file(tmp_path, text)
+    (problem,) = problems(path, {})
+    assert problem.startswith(f"{path}: ")
+    for part in named:
+        assert part in problem
+
+
+@pytest.mark.parametrize(
+    ("env", "named"),
+    [
+        ({"HELIOGRAPH_HTTP__PROT": "9"}, "did you mean http.port?"),
+        ({"HELIOGRAPH_HTTP__PORT": "nine"}, 'HELIOGRAPH_HTTP__PORT: http.port = "nine"'),
+        ({"HELIOGRAPH_HTTP_PORT": "9"}, "two underscores: HELIOGRAPH_HTTP__PORT"),
+        ({"HELIOGRAPH_PRICES__DEFAULT__4X": "1"}, "'4x' is not a prefix"),
+        ({"HELIOGRAPH_PRICES__DEFAULT__": "-1"}, "zero or more"),
+        ({"HELIOGRAPH_PRICES__DEFAULT__": "1,5"}, "not an amount"),
+        ({"HELIOGRAPH_CALLBACKS__ALLOW_NETWORKS": "127.0.0.1/8"}, "127.0.0.1/8"),
+        ({"HELIOGRAPH_HTTP__TLS_CERT": __file__}, "set both or neither"),
+        ({"HELIOGRAPH_HTTP__TLS_CERT": "/none", "HELIOGRAPH_HTTP__TLS_KEY": "/none"}, "No such file"),
+        ({"HELIOGRAPH_HTTP__TLS_CERT": __file__, "HELIOGRAPH_HTTP__TLS_KEY": __file__}, "not PEM"),
+        ({"HELIOGRAPH_CARRIERS__SIMULATOR__WINDOW": "9"}, "less than limits.segments = 10"),
+        ({"HELIOGRAPH_MESSAGES__DEFAULT_CARRIER": "x"}, 'messages.default_carrier = "x" is not one of [carriers]'),
+        ({"HELIOGRAPH_CALLBACKS__IN_FLIGHT": "5"}, "in_flight_per_endpoint is more than"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(env: dict[str, str], named: str) -> None:
+    (problem,) = problems(None, env)
+    assert named in problem
+
+
+def test_a_price_list_named_default_must_be_there(tmp_path: Path) -> None:
+    (problem,) = problems(file(tmp_path, "[prices.other]\n'' = '1'"), {})
+    assert "[prices.default]" in problem
+
+
+def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
+    path = file(tmp_path, "[http]\nprot = 1\nport = 'x'\n[log]\nacces = true\n")
+    assert len(problems(path, {"HELIOGRAPH_LIMITS__SEGMENTS": "0"})) == 4
+
+
+def test_variables_of_others_are_no_business_of_ours() -> None:
+    env = {
+        "HELIOGRAPH_HTTP_PORT": "tcp://10.0.0.1:80",
+        "HELIOGRAPH_SERVICE_HOST": "x",
+        "HELIOGRAPH_WEBHOOK_SECRET": "y",
+    }
+    assert Settings.load(None, env) == Settings()
+
+
+def test_a_file_that_is_not_there_or_not_toml_is_named(tmp_path: Path) -> None:
+    assert "config init" in problems(tmp_path / "none.toml", {})[0]
+    assert "is not TOML" in problems(file(tmp_path, "this is no TOML"), {})[0]
+
+
+def test_the_template_changes_nothing_as_it_is_nor_with_everything_uncommented(tmp_path: Path) -> None:
+    text = template()
+    assert Settings.load(file(tmp_path, text), {}) == Settings()
+    bare = "\n".join(line.removeprefix("#") for line in text.splitlines() if not line.startswith("# "))
+    effective = read(file(tmp_path, bare), {})
+    assert effective.settings == Settings()
+    assert set(effective.origins) == {setting.name for setting in config.reference()}
+
+
+@pytest.mark.parametrize(
+    ("env", "url"),
+    [
+        ({}, "http://127.0.0.1:8747"),
+        ({"HELIOGRAPH_HTTP__HOST": "0.0.0.0", "HELIOGRAPH_HTTP__PORT": "80"}, "http://127.0.0.1:80"),
+        ({"HELIOGRAPH_HTTP__HOST": "::"}, "http://[::1]:8747"),
+    ],
+)
+def test_the_base_url_is_one_that_works_on_this_machine(env: dict[str, str], url: str) -> None:
+    assert Settings.load(None, env).base_url == url
+
+
+def test_tls_takes_a_certificate_with_its_key_and_no_other(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    made, other = self_signed(tmp_path), self_signed(tmp_path / "other")
+    env = {"HELIOGRAPH_HTTP__TLS_CERT": str(made.cert), "HELIOGRAPH_HTTP__TLS_KEY": str(made.key)}
+    assert Settings.load(None, env).base_url == "https://127.0.0.1:8747"
+    (problem,) = problems(None, {**env, "HELIOGRAPH_HTTP__TLS_KEY": str(other.key)})
+    assert "of another key" in problem
