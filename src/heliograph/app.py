@@ -11,8 +11,9 @@ import contextlib
 import gc
 import logging
 import os
+import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,8 @@ class App:
             in_flight_per_endpoint=settings.callbacks.in_flight_per_endpoint,
         )
         self.upkeep = Upkeep(self.store, self.clock)
-        self.access = AccessLog(open_log(settings)) if settings.log.access else None
+        write_log = open_log(settings)
+        self.access = AccessLog(write_log) if settings.log.access else None
         self._tasks: list[asyncio.Task[None]] = []
         self._started = False
 
@@ -220,9 +222,26 @@ async def serving(settings: Settings) -> AsyncIterator[tuple[App, uvicorn.Server
             ssl_keyfile=http.tls_key or None,
             backlog=4096,
         )
-        yield app, uvicorn.Server(config)
+        yield app, HttpServer(config)
     finally:
         await app.stop()
+
+
+class HttpServer(uvicorn.Server):
+    """uvicorn's server, which would end the process with the signal that stopped it, before `App.stop` has run."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """A first SIGINT or SIGTERM stops gracefully, a second one at once."""
+        loop = asyncio.get_running_loop()
+        signals = (signal.SIGINT, signal.SIGTERM)
+        for number in signals:
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in signals:
+                loop.remove_signal_handler(number)
 
 
 async def serve(settings: Settings, on_ready: Callable[[App], None] | None = None) -> None:

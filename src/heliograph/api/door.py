@@ -1,18 +1,21 @@
-"""The lean door: the hot sends, answered without ASGI scope, task or future.
+"""The two doors: every request to Starlette, or the hot sends past it.
 
-It is a connection like any other (`api.http`) but for `POST /api/sms`: that request goes straight to the function that
-the Starlette route calls, with a callback that writes the answer. Everything else goes to Starlette.
+The lean door answers `POST /api/sms` without ASGI scope, task or future: the request goes straight to the function that
+the Starlette route calls, with a callback that writes the answer. Everything else goes to Starlette there too.
 """
 
 from __future__ import annotations
 
 import time
-from typing import Any, ClassVar
+from typing import Any
 
 from heliograph.api.asgi import Api
-from heliograph.api.http import AsgiExchange, Connection, Exchange, Ground, HttpLimits
+from heliograph.api.exchanges import AsgiExchange, Refusal
+from heliograph.api.ground import Ground, HttpLimits
+from heliograph.api.http import Connection, Exchange
 from heliograph.api.realtime import SEND_PATH, authorization
 from heliograph.api.replies import Reply
+from heliograph.messaging.errors import HeliographError
 
 _SEND = SEND_PATH.encode()
 _SEND_WITH_QUERY = _SEND + b"?"
@@ -20,15 +23,23 @@ _SEND_WITH_QUERY = _SEND + b"?"
 
 def protocol_class(api: Api, limits: HttpLimits, lean: bool) -> type[Connection]:
     """The class of a server's connections, for `uvicorn.Config(http=…)`. `lean` opens the lean door."""
-    base = LeanConnection if lean else Connection
+    base = LeanConnection if lean else PlainConnection
     members: dict[str, Any] = {"ground": Ground(api, limits)}
     return type(base.__name__, (base,), members)
 
 
-class LeanConnection(Connection):
-    """A connection with the lean door."""
+class PlainConnection(Connection):
+    """A connection without the lean door."""
 
-    ground: ClassVar[Ground]
+    def exchange(self, keep_alive: bool) -> Exchange:
+        return AsgiExchange(self, keep_alive)
+
+    def refusal(self, error: HeliographError) -> Exchange:
+        return Refusal(self, error)
+
+
+class LeanConnection(PlainConnection):
+    """A connection with the lean door."""
 
     def exchange(self, keep_alive: bool) -> Exchange:
         url = self.url
@@ -45,7 +56,9 @@ class LeanExchange:
     def __init__(self, connection: LeanConnection, keep_alive: bool) -> None:
         self.keep_alive = keep_alive
         self._connection = connection
-        self._authorization = authorization(connection.headers)
+        fields, head = connection.fields, connection.head
+        once = len(fields) == len(head)
+        self._authorization = fields.get(b"authorization") if once else authorization(head)
         self._body = connection.take_body()
         self._caller = connection.caller()
         self._request_id = connection.ground.api.new_request_id()

@@ -14,24 +14,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import time
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, ClassVar, Protocol, cast
-from urllib.parse import unquote
 
 import httptools
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from heliograph.api.asgi import Api
-from heliograph.api.caller import Proxies
-from heliograph.api.replies import Headers, Reply
+from heliograph.api.ground import Ground, HttpLimits, Watched, lines
+from heliograph.api.replies import Reply
 from heliograph.messaging import errors
 from heliograph.messaging.errors import CallerError, HeliographError, OurFault
+
+__all__ = ["Connection", "HttpLimits"]
 
 _log = logging.getLogger(__name__)
 
@@ -41,81 +38,8 @@ _TURNED_AWAY = 128  # connections above the cap that are told so; what comes on 
 _NEVER = math.inf
 
 
-@dataclass(frozen=True, slots=True)
-class HttpLimits:
-    """What a client may ask of the server. Sizes are in bytes."""
-
-    max_body_bytes: int = 1024 * 1024
-    max_header_bytes: int = 32 * 1024
-    max_connections: int = 10_000
-    request_timeout_seconds: float = 30.0
-    keep_alive_seconds: float = 75.0
-    linger_seconds: float = 2.0
-    """How long a connection that ends over an error goes on reading."""
-    max_bodies_bytes: int = 256 * 1024 * 1024
-    """Large bodies that are being received, all connections together."""
-    trusted_proxies: tuple[str, ...] = ()
-    """Networks whose word is taken for the caller's address."""
-
-
-class Ground:
-    """What the connections of a server have in common."""
-
-    def __init__(self, api: Api, limits: HttpLimits) -> None:
-        self.api = api
-        self.access = api.access
-        self.limits = limits
-        self.proxies = Proxies(limits.trusted_proxies)
-        self._bodies_bytes = 0
-        self._tick = max(0.05, min(1.0, limits.request_timeout_seconds / 10, limits.keep_alive_seconds / 10))
-        self._sweeping = False
-        self._default_headers: list[tuple[bytes, bytes]] = []
-        self._default_lines = b""
-
-    def lines(self, default_headers: list[tuple[bytes, bytes]]) -> bytes:
-        """The headers that uvicorn has for every answer, and changes every second, as they are written."""
-        if default_headers is not self._default_headers:
-            self._default_headers = default_headers
-            self._default_lines = _lines(tuple(default_headers))
-        return self._default_lines
-
-    def reserve(self, size: int) -> bool:
-        """Account for `size` more bytes of a large body; False when there is no room for them."""
-        if self._bodies_bytes + size > self.limits.max_bodies_bytes:
-            return False
-        self._bodies_bytes += size
-        return True
-
-    def release(self, size: int) -> None:
-        """Give back what was reserved."""
-        self._bodies_bytes -= size
-
-    def watch(self, loop: asyncio.AbstractEventLoop, connections: Iterable[object]) -> None:
-        """Look at all connections now and then: one timer for the server instead of two calls for each request."""
-        if not self._sweeping:
-            self._sweeping = True
-            loop.call_later(self._tick, self._sweep, loop, connections)
-
-    def _sweep(self, loop: asyncio.AbstractEventLoop, connections: Iterable[object]) -> None:
-        self._sweeping = False
-        now = loop.time()
-        watched = [one for one in connections if isinstance(one, Connection)]
-        for connection in watched:
-            if connection.deadline <= now:
-                connection.expire(now)
-        if watched:
-            self.watch(loop, connections)
-
-
-@lru_cache(1024)
-def _lines(headers: Headers) -> bytes:
-    return b"".join(b"%b: %b\r\n" % (name.lower(), value) for name, value in headers)
-
-
 class Exchange(Protocol):
     """A request that was received whole, on the way to its answer."""
-
-    keep_alive: bool
 
     def start(self) -> None:
         """Have it answered; the connection is told by `finished`."""
@@ -128,7 +52,10 @@ class Exchange(Protocol):
 
 
 class Connection(HttpToolsProtocol):
-    """One client's connection. `deadline` is when it ends unless something happens, in the loop's time."""
+    """One client's connection; what an exchange is, a subclass says.
+
+    `deadline` is when the connection ends unless something happens, in the loop's time.
+    """
 
     ground: ClassVar[Ground]
 
@@ -156,10 +83,11 @@ class Connection(HttpToolsProtocol):
         self._receiving = False
         self._chunk = 0  # size of what is being parsed
         self._head_bytes = 0  # at most so many bytes were parsed since the last progress
-        self._in_body = False
         self.url = b""
-        self.headers = []
+        self.headers = []  # as they come: those of the head, then the trailers
         self.method = b""
+        self.head: list[tuple[bytes, bytes]] = []
+        self.fields: dict[bytes, bytes] = {}  # of headers that come twice the last
         self._body: bytes | bytearray = b""
         self._reserved = 0
         self._continue = False
@@ -178,7 +106,7 @@ class Connection(HttpToolsProtocol):
         self.peer = self.client[0] if self.client else "-"
         self._proxied = ground.proxies.trusts(self.peer)
         self.deadline = self.loop.time() + self._timeout
-        ground.watch(self.loop, self.connections)
+        ground.watch(self.loop, cast("set[Watched]", self.connections))
         above = len(self.connections) - ground.limits.max_connections
         if above > _TURNED_AWAY:
             transport.abort()
@@ -274,7 +202,6 @@ class Connection(HttpToolsProtocol):
         self.headers = []
         self.method = b""
         self._head_bytes = self._chunk
-        self._in_body = False
         if not self._receiving:  # blank lines before a request begin it more than once
             self._receiving = True
             self.deadline = self.loop.time() + self._timeout
@@ -283,26 +210,27 @@ class Connection(HttpToolsProtocol):
         self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._in_body:  # trailers are read over (RFC 9110 §6.5.1)
-            self.headers.append((name.lower(), value))
+        # The parser leaves the blanks behind a value, which are no part of it (RFC 9110 §5.5).
+        self.headers.append((name.lower(), value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
         if self._deaf:
             return
         self.method = self.parser.get_method()
-        self._in_body = True
+        self.head = self.headers
+        self.headers = []  # trailers are nothing to us (RFC 9110 §6.5.1)
         if self._head_bytes > self._max_header_bytes and self._head_size() > self._max_header_bytes:
             self._refuse(CallerError(errors.HEADERS_TOO_LARGE))
             return
         self._head_bytes = 0
-        headers = dict(self.headers)
-        length = headers.get(b"content-length")
+        fields = self.fields = dict(self.head)
+        length = fields.get(b"content-length")
         if length is not None and int(length) > self._max_body_bytes:
             self._refuse(_too_large(int(length), self._max_body_bytes))
             return
-        if b"expect" in headers:
-            self._continue = headers[b"expect"].lower() == b"100-continue" and self.parser.get_http_version() == "1.1"
-        if b"upgrade" in headers:
+        if b"expect" in fields:
+            self._continue = fields[b"expect"].lower() == b"100-continue" and self.parser.get_http_version() == "1.1"
+        if b"upgrade" in fields:
             self._upgrade = self.parser.should_upgrade()
 
     def on_body(self, body: bytes) -> None:
@@ -322,7 +250,9 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         if self._deaf or self._upgrade:
             return
-        keep_alive = self.parser.should_keep_alive() and self.parser.get_http_version() == "1.1"
+        keep_alive = self.parser.should_keep_alive()
+        if keep_alive and b"connection" in self.fields:
+            keep_alive = self.parser.get_http_version() == "1.1"  # HTTP/1.0 may ask for it, but is not kept alive
         try:
             exchange = self.exchange(keep_alive)
         except httptools.HttpParserInvalidURLError:
@@ -333,8 +263,12 @@ class Connection(HttpToolsProtocol):
         self._deaf = not keep_alive
 
     def exchange(self, keep_alive: bool) -> Exchange:
-        """The request that was just received whole."""
-        return AsgiExchange(self, keep_alive)
+        """The request that was just received whole. Raises `HttpParserInvalidURLError` when its target is none."""
+        raise NotImplementedError
+
+    def refusal(self, error: HeliographError) -> Exchange:
+        """The request that is being received, to be answered with an error."""
+        raise NotImplementedError
 
     def take_body(self) -> bytes | bytearray:
         """The body of the request that was just received whole."""
@@ -343,12 +277,12 @@ class Connection(HttpToolsProtocol):
 
     def caller(self) -> str:
         """The address of who made the request that was just received."""
-        return self.ground.proxies.caller(self.peer, self.headers) if self._proxied else self.peer
+        return self.ground.proxies.caller(self.peer, self.head) if self._proxied else self.peer
 
     def _head_size(self) -> int:
         """The request line and the headers, as they came but for blanks."""
         line = len(self.method) + len(self.url) + len(b"  HTTP/1.1\r\n")
-        return line + sum(len(name) + len(value) + len(b": \r\n") for name, value in self.headers) + len(b"\r\n")
+        return line + sum(len(name) + len(value) + len(b": \r\n") for name, value in self.head) + len(b"\r\n")
 
     def _weigh(self, size: int) -> None:
         if size > self._max_body_bytes:
@@ -379,7 +313,7 @@ class Connection(HttpToolsProtocol):
         if self._deaf:
             return
         lines = [b"%b %b HTTP/%b" % (self.method, self.url, self.parser.get_http_version().encode())]
-        lines += [b"%b: %b" % header for header in _without_upgrade(self.headers)]
+        lines += [b"%b: %b" % header for header in _without_upgrade(self.head)]
         self._upgrade = False
         self.parser = httptools.HttpRequestParser(self)
         self._parse(b"\r\n".join([*lines, b"", b""]))
@@ -442,8 +376,8 @@ class Connection(HttpToolsProtocol):
             b"%b%b%bcontent-length: %d\r\nx-request-id: %b\r\n%b\r\n%b"
             % (
                 STATUS_LINE[reply.status],
-                self.ground.lines(self.server_state.default_headers),
-                _lines(reply.headers),
+                self.ground.default_lines(self.server_state.default_headers),
+                lines(reply.headers),
                 len(body),
                 request_id.encode(),
                 b"connection: close\r\n" if close else b"",
@@ -467,7 +401,7 @@ class Connection(HttpToolsProtocol):
         """The request being received breaks a rule: its answer, in its turn, is this error, and the last of all."""
         if not self._deaf:
             self._deafen()
-            self._waiting.append(Refusal(self, error))
+            self._waiting.append(self.refusal(error))
 
     def _deafen(self) -> None:
         self._deaf = True
@@ -486,102 +420,3 @@ def _without_upgrade(headers: list[tuple[bytes, bytes]]) -> Iterable[tuple[bytes
                 yield name, b",".join(kept)
         elif name != b"upgrade":
             yield name, value
-
-
-class Refusal:
-    """A request that broke a rule of HTTP or a limit before it was received whole."""
-
-    keep_alive = False
-
-    def __init__(self, connection: Connection, error: HeliographError) -> None:
-        self._connection = connection
-        self._error = error
-        self._method = connection.method or connection.parser.get_method() if connection.url else b""
-        self._url = connection.url if connection.headers or connection.method else b""
-
-    def start(self) -> None:
-        connection, api = self._connection, self._connection.ground.api
-        request_id = api.new_request_id()
-        method = self._method.decode("ascii", "replace")
-        reply, template = api.refuse(method, _path(self._url), self._error, request_id)
-        connection.write(reply, request_id, close=True, head=self._method == b"HEAD")
-        if api.access is not None:
-            api.access.add(request_id, "-", method or "-", template, reply.status, time.perf_counter(), connection.peer)
-        connection.linger()
-        connection.finished()
-
-    def close_after(self) -> None:
-        """It is the last anyway."""
-
-    def abandon(self) -> None:
-        """It takes no time."""
-
-
-def _path(url: bytes) -> str:
-    """The path of a target, decoded; "" when there is none."""
-    try:
-        path = httptools.parse_url(url).path if url else None
-    except httptools.HttpParserInvalidURLError:
-        path = None
-    return unquote(path.decode("ascii", "replace")) if path else ""
-
-
-class AsgiExchange:
-    """A request for the ASGI application. Raises `HttpParserInvalidURLError` for a target that is none."""
-
-    def __init__(self, connection: Connection, keep_alive: bool) -> None:
-        self.keep_alive = keep_alive
-        self._connection = connection
-        self._cycle: RequestResponseCycle | None = None
-        self._body = connection.take_body()
-        url = httptools.parse_url(connection.url)
-        raw_path = url.path or b"/"
-        path = raw_path.decode("ascii", "replace")
-        caller = connection.caller()
-        self._scope: dict[str, Any] = {
-            "type": "http",
-            "asgi": {"version": connection.asgi_version, "spec_version": "2.3"},
-            "http_version": connection.parser.get_http_version(),
-            "server": connection.server,
-            "client": (caller, connection.client[1] if connection.client and caller == connection.client[0] else 0),
-            "scheme": connection.scheme,
-            "root_path": "",
-            "headers": connection.headers,
-            "state": {**connection.app_state, "request_id": connection.ground.api.new_request_id()},
-            "method": connection.method.decode("ascii"),
-            "path": unquote(path) if "%" in path else path,
-            "raw_path": raw_path,
-            "query_string": url.query or b"",
-        }
-
-    def start(self) -> None:
-        connection = self._connection
-        received = asyncio.Event()
-        received.set()
-        cycle = RequestResponseCycle(
-            scope=cast("Any", self._scope),
-            transport=connection.transport,
-            flow=connection.flow,
-            logger=connection.logger,
-            access_logger=connection.access_logger,
-            access_log=False,
-            default_headers=connection.server_state.default_headers,
-            message_event=received,
-            expect_100_continue=False,
-            keep_alive=self.keep_alive,
-            on_response=connection.finished,
-        )
-        cycle.body = self._body  # type: ignore[assignment]
-        cycle.more_body = False
-        self._cycle = cycle
-        connection._start_asgi_task(cycle, cast("Any", connection.ground.api))
-
-    def close_after(self) -> None:
-        self.keep_alive = False
-        if self._cycle is not None:
-            self._cycle.keep_alive = False
-
-    def abandon(self) -> None:
-        if self._cycle is not None:
-            self._cycle.disconnected = True
-            self._cycle.message_event.set()

@@ -6,6 +6,7 @@ after small delays.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,6 +52,8 @@ class Simulator:
         self._counter = 0
         self._run = ""
         self._stopped = True
+        self._open: dict[int, Sequence[Submit]] = {}
+        self._batches = 0
 
     async def start(self, events: CarrierEvents) -> None:
         """See `Carrier`."""
@@ -60,7 +63,9 @@ class Simulator:
         self._stopped = False
 
     async def stop(self) -> None:
-        """See `Carrier`."""
+        """See `Carrier`; the simulator answers what is open, as it knows the answers."""
+        for batch in list(self._open):
+            self._answer(batch)
         self._stopped = True
         if self._log >= 0:
             os.close(self._log)
@@ -68,18 +73,23 @@ class Simulator:
 
     def submit(self, submits: Sequence[Submit]) -> None:
         """See `Carrier`."""
-        os.write(
-            self._log,
-            "".join([f"{one.submission.id} {one.part} {one.submission.recipient}\n" for one in submits]).encode(),
-        )
-        self._clock.call_later(self._answer_seconds, lambda: self._answer(submits))
-
-    def _answer(self, submits: Sequence[Submit]) -> None:
-        if self._stopped:
+        lines = "".join([f"{one.submission.id} {one.part} {one.submission.recipient}\n" for one in submits]).encode()
+        try:
+            if os.write(self._log, lines) < len(lines):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            detail = f"the simulator cannot write its log: {error.strerror}"
+            refused = [Outcome(submit, SubmitClass.NOT_SENT, detail=detail) for submit in submits]
+            self._clock.call_later(self._answer_seconds, lambda: self._events.outcomes(refused))
             return
+        self._batches = batch = self._batches + 1
+        self._open[batch] = submits
+        self._clock.call_later(self._answer_seconds, lambda: self._answer(batch))
+
+    def _answer(self, batch: int) -> None:
         outcomes: list[Outcome] = []
         receipts: list[Receipt] = []
-        for submit in submits:
+        for submit in self._open.pop(batch, ()):
             digits = submit.submission.recipient[-4:]
             fate = FATES.get(digits, DELIVERED)
             if not fate.answered:
@@ -90,7 +100,8 @@ class Simulator:
             outcomes.append(Outcome(submit, SubmitClass.TAKEN, ref))
             if fate.receipt is not None:
                 receipts.append(Receipt(ref, fate.receipt))
-        self._events.outcomes(outcomes)
+        if outcomes:
+            self._events.outcomes(outcomes)
         if receipts:
             self._clock.call_later(self._receipt_seconds, lambda: self._tell(receipts))
 

@@ -11,7 +11,7 @@ import typer
 
 from heliograph.cli.common import remember_url, require_free_port
 from heliograph.cli.config import SettingsFile
-from heliograph.config import Settings, read
+from heliograph.config import read
 
 
 def serve(
@@ -37,9 +37,8 @@ def serve(
     require_free_port(settings.http.host, settings.http.port)
     from heliograph import app
 
-    app.run(settings, on_ready=lambda _: _announce(settings))
+    def ready(_: app.App) -> None:
+        remember_url(Path(settings.data.dir), settings.base_url)
+        print(f"heliograph serves {settings.data.dir} at {settings.base_url}", file=sys.stderr)
 
-
-def _announce(settings: Settings) -> None:
-    remember_url(Path(settings.data.dir), settings.base_url)
-    print(f"heliograph serves {settings.data.dir} at {settings.base_url}", file=sys.stderr)
+    app.run(settings, on_ready=ready)

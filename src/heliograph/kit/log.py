@@ -6,15 +6,16 @@ Nothing here sees a message's text or a secret, and callers give none.
 from __future__ import annotations
 
 import asyncio
-import base64
+import contextlib
 import logging
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from typing import Final
 
 import msgspec
 
-_encode = msgspec.json.encode
+_encoder: Final = msgspec.json.Encoder()
 
 
 class JsonFormatter(logging.Formatter):
@@ -34,7 +35,10 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         # A lone surrogate, which may come from a file name or a caller, is no JSON.
-        return _encode({key: value.encode(errors="replace").decode() for key, value in line.items()}).decode()
+        return _encoder.encode({key: value.encode(errors="replace").decode() for key, value in line.items()}).decode()
+
+
+_MILLISECONDS: Final = [f".{number:03}Z" for number in range(1000)]
 
 
 class _Stamps:
@@ -45,11 +49,11 @@ class _Stamps:
         self._shown = ""
 
     def show(self, utc_seconds: float) -> str:
-        second, milliseconds = divmod(int(utc_seconds * 1000), 1000)
+        second = int(utc_seconds)
         if second != self._second:
             self._second = second
             self._shown = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        return f"{self._shown}.{milliseconds:03}Z"
+        return self._shown + _MILLISECONDS[int((utc_seconds - second) * 1000)]
 
 
 class _Line(msgspec.Struct, gc=False):
@@ -100,24 +104,36 @@ class AccessLog:
             self._timer = None
         waiting, self._waiting = self._waiting, []
         if waiting:
-            self._write(b"".join(self._lines(waiting)))
+            # A full disk costs lines of the log, not answers.
+            with contextlib.suppress(OSError):
+                self._write(_encoder.encode_lines(self._lines(waiting)))
 
-    def _lines(self, waiting: list[tuple[float, str, str, str, str, int, float, str]]) -> Iterator[bytes]:
+    def _lines(self, waiting: list[tuple[float, str, str, str, str, int, float, str]]) -> list[_Line]:
         ahead = time.time() - time.perf_counter()
         show = self._stamps.show
-        for at, request_id, account, method, route, status, began, client in waiting:
-            took = round((at - began) * 1000, 3)
-            line = _Line(show(at + ahead), "info", "access", request_id, account, method, route, status, took, client)
-            yield _encode(line)
-            yield b"\n"
+        return [
+            _Line(
+                show(at + ahead),
+                "info",
+                "access",
+                request_id,
+                account,
+                method,
+                route,
+                status,
+                round((at - began) * 1000, 3),
+                client,
+            )
+            for at, request_id, account, method, route, status, began, client in waiting
+        ]
 
 
-_ID_CHARACTERS = 16
-_IDS_AT_ONCE = 512
+_ID_BYTES: Final = 10
+_IDS_AT_ONCE: Final = 512
 
 
 def request_ids() -> Callable[[], str]:
-    """A source of request ids: `req_` and 80 random bits in base32.
+    """A source of request ids: `req_` and 80 random bits in hexadecimal.
 
     Random and not counted, so that nobody learns from two of his own how many requests others made in between.
     """
@@ -126,6 +142,6 @@ def request_ids() -> Callable[[], str]:
 
 def _request_ids() -> Iterator[str]:
     while True:
-        pool = base64.b32encode(secrets.token_bytes(10 * _IDS_AT_ONCE)).decode().lower()
-        for start in range(0, len(pool), _ID_CHARACTERS):
-            yield f"req_{pool[start : start + _ID_CHARACTERS]}"
+        pool = secrets.token_hex(_ID_BYTES * _IDS_AT_ONCE)
+        for start in range(0, len(pool), 2 * _ID_BYTES):
+            yield f"req_{pool[start : start + 2 * _ID_BYTES]}"

@@ -41,6 +41,14 @@ MEANING: dict[ReceiptState, Happening | None] = {
     ReceiptState.REJECTED: Happening.RECEIPT_REJECTED,
 }
 
+
+def replaces(known: ReceiptState | None, told: ReceiptState) -> bool:
+    """Whether a part's receipt counts after an earlier one: the first final stays, but for UNKNOWN."""
+    if known is None or MEANING[known] is None:
+        return True
+    return MEANING[known] is Happening.RECEIPT_UNKNOWN and MEANING[told] is not None
+
+
 # The worst news of any part decides; DELIVERED needs every part.
 _WORST_FIRST = (
     Happening.RECEIPT_REJECTED,

@@ -108,6 +108,7 @@ def _parsed(digits: str) -> phonenumbers.PhoneNumber | None:
 
 
 Value = TypeVar("Value")
+_HEAD = 3
 
 
 class PrefixMap(Generic[Value]):
@@ -121,19 +122,21 @@ class PrefixMap(Generic[Value]):
                 raise ValueError(
                     f"{prefix!r} is not a prefix of a number; use digits only, or nothing for every number"
                 )
-        lengths = sorted({len(prefix) for prefix in values}, reverse=True)
-
-        def find(head: str) -> Value | None:
-            for length in lengths:
-                value = values.get(head[:length])
-                if value is not None:
-                    return value
-            return None
-
-        self._longest = lengths[0] if lengths else 0
-        # Numbers that no prefix tells apart share an entry.
-        self._find = lru_cache(8192)(find)
+        self._values = values
+        # The lengths to try, longest first, by the first digits: few prefixes are as long as the longest.
+        short = {len(prefix) for prefix in values if len(prefix) < _HEAD}
+        under: dict[str, set[int]] = {}
+        for prefix in values:
+            if len(prefix) >= _HEAD:
+                under.setdefault(prefix[:_HEAD], set(short)).add(len(prefix))
+        self._short = tuple(sorted(short, reverse=True))
+        self._under = {head: tuple(sorted(lengths, reverse=True)) for head, lengths in under.items()}
 
     def get(self, digits: str) -> Value | None:
         """The value for a number in E.164 digits, or None when no prefix of it has one."""
-        return self._find(digits[: self._longest])
+        values = self._values
+        for length in self._under.get(digits[:_HEAD], self._short):
+            value = values.get(digits[:length])
+            if value is not None:
+                return value
+        return None

@@ -64,16 +64,16 @@ _AT_ONCE = Decision(Next.AGAIN, spends_try=False)
 _THROTTLED = Decision(Next.AGAIN, delay_seconds=1, spends_try=False)
 
 
-def decide(outcome: SubmitClass, tries: int, policy: DoubtPolicy) -> Decision:
+def decide(outcome: SubmitClass, tries: int, policy: DoubtPolicy, *, doubted: bool = False) -> Decision:
     """What follows the outcome of try number `tries` + 1 of a message.
 
-    A message whose last outcome is unknown never ends as failed: it may have arrived.
+    A message with an unknown outcome, now or of an earlier try (`doubted`), never ends as failed: it may have arrived.
     """
     match outcome:
         case SubmitClass.TAKEN:
             return _DONE
         case SubmitClass.PERMANENT:
-            return _REFUSED
+            return _IN_DOUBT if doubted else _REFUSED
         case SubmitClass.NOT_SENT | SubmitClass.LINK_FAULT:
             return _AT_ONCE
         case SubmitClass.THROTTLED:
@@ -84,5 +84,5 @@ def decide(outcome: SubmitClass, tries: int, policy: DoubtPolicy) -> Decision:
             return Decision(Next.AGAIN, delay_seconds=1)
         case SubmitClass.TEMPORARY | SubmitClass.AMBIGUOUS | SubmitClass.OTHER_ROUTE:
             if tries + 1 >= MAX_TRIES:
-                return _GIVE_UP
+                return _IN_DOUBT if doubted else _GIVE_UP
             return Decision(Next.AGAIN, delay_seconds=TEMPORARY_DELAYS_SECONDS[tries])

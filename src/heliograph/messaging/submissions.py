@@ -115,7 +115,7 @@ class Submission(msgspec.Struct, gc=False):
 
     `recipient` is E.164 digits without `+`. `number` orders hand-overs to the carrier: the message's own id at first, a
     new one of the same sequence for each retry. `tries` counts those before this one; `taken` holds the parts (from 1)
-    that a carrier has taken.
+    that a carrier has taken. `doubted` when an earlier try was never answered: it may have arrived.
     """
 
     id: int
@@ -128,6 +128,7 @@ class Submission(msgspec.Struct, gc=False):
     number: int
     tries: int = 0
     taken: frozenset[int] = frozenset()
+    doubted: bool = False
 
 
 class Rules(msgspec.Struct, frozen=True):

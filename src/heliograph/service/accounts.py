@@ -35,6 +35,7 @@ class Directory:
         self._store = store
         self._revision = 0
         self.accounts: dict[int, Account] = {}
+        self.reporting: set[int] = set()  # accounts that have a URL for delivery reports
         self._credentials: dict[tuple[int, str], tuple[int, bytes]] = {}
 
     async def refresh(self) -> None:
@@ -43,6 +44,7 @@ class Directory:
         for account, credentials in await self._store.read(lambda reads: reads.accounts_since(revision)):
             self._revision = max(self._revision, account.revision)
             self.accounts[account.id] = account
+            (self.reporting.add if account.dlr_url else self.reporting.discard)(account.id)
             for key in [key for key, (owner, _) in self._credentials.items() if owner == account.id]:
                 del self._credentials[key]
             for credential in credentials:

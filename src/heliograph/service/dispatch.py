@@ -175,15 +175,26 @@ class Lane:
         free = self.carrier.window - self._granted + freed
         self._grants = 0 if self._stopped else max(0, min(free, len(self._queue) + len(self._coming)))
         if self._stopped and self._ready and not self._on_wire:
-            # All has its outcome, and what is left below the mark was not sent: the next process need not doubt it.
-            first = self._ready[0]
-            ops.append(it.MoveMark(self.carrier_id, first.submission.number, first.part - 1))
+            ops.append(it.MoveMark(self.carrier_id, *self._certainly_sent_up_to()))
         if self._grants:
             at = self._grants - 1
             last = self._queue[at] if at < len(self._queue) else self._coming[at - len(self._queue)]
             ops.append(it.MoveMark(self.carrier_id, last.submission.number, last.part))
             self._granted += self._grants
         return ops
+
+    def _certainly_sent_up_to(self) -> tuple[int, int]:
+        """With nothing on the wire: the place behind which nothing was sent without an outcome to be stored now. So the
+        next process need not doubt what is left below the mark.
+        """
+        first = self._ready[0]
+        unknown = [
+            (outcome.submit.submission.number, outcome.submit.part)
+            for assembly in self._assemblies.values()
+            for outcome in assembly.failed
+            if outcome.result is SubmitClass.UNKNOWN
+        ]
+        return max([(first.submission.number, first.part - 1), *unknown])
 
     def committed(self, refused: frozenset[int]) -> None:
         """The group is on disk. `refused` are messages of it that were not stored after all (not covered by the

@@ -68,6 +68,7 @@ class Notify:
     ) -> None:
         self._store = store
         self._accounts = directory.accounts
+        self._reporting = directory.reporting
         self._keys = keys
         self._ids = ids
         self._poster = poster
@@ -147,7 +148,7 @@ class Notify:
                 self._turns.leave(callback.account_id)
             added.append(self._settlement())
         if self._running:
-            telling = [op for op in ops if type(op) in _TELLING]
+            telling = [op for op in ops if type(op) in _TELLING] if self._reporting else []
             if telling:
                 self._turns.stored_late(min(map(_oldest, telling)))
             everybody = self._may_be_due or bool(telling)

@@ -96,10 +96,10 @@ class Receive:
         receipts = self._owed + self._waiting
         self._waiting, self._owed, self._acknowledge = [], [], []
         added: list[it.Op[Any]] = []
+        if len(self._refs) > REFS_IN_MEMORY:
+            added.append(self._oldest_run())  # first: a receipt may have come before its part's id went into this run
         if receipts:
             added.append(it.StoreReceipts(receipts, self.report))
-        if len(self._refs) > REFS_IN_MEMORY:
-            added.append(self._oldest_run())
         return added
 
     def _oldest_run(self) -> it.StoreRefs:

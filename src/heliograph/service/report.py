@@ -18,21 +18,17 @@ class Report:
     """
 
     def __init__(self, directory: Directory, ids: PublicIds, bodies: Mapping[int, Body]) -> None:
-        self._accounts = directory.accounts
+        self._reporting = directory.reporting
         self._ids = ids
         self._bodies = bodies
 
     def __call__(self, ended: Sequence[Ended]) -> list[CallbackDraft | None]:
         """A delivery report for each message whose account has a URL for them, in the message's dialect."""
         drafts: list[CallbackDraft | None] = [None] * len(ended)
-        wanted = [index for index, one in enumerate(ended) if self._wants(one.account_id)]
+        wanted = [index for index, one in enumerate(ended) if one.account_id in self._reporting]
         public = self._ids.publish_each([ended[index].message_id for index in wanted])
         for index, public_id in zip(wanted, public, strict=True):
             one = ended[index]
             body = self._bodies[one.dialect](str(public_id), one.recipient, one.status, one.done_utc_ms)
             drafts[index] = CallbackDraft("dlr", body)
         return drafts
-
-    def _wants(self, account_id: int) -> bool:
-        account = self._accounts.get(account_id)
-        return account is not None and account.dlr_url != ""

@@ -8,7 +8,7 @@ from heliograph.kit.clock import Clock
 from heliograph.store.interface import ListMessages, Store, StoreError
 
 LIST_SECONDS = 1.0
-LIST_AT_ONCE = 5_000
+LIST_AT_ONCE = 1_000
 _log = logging.getLogger(__name__)
 
 

@@ -268,6 +268,7 @@ def test_without_a_url_the_attempt_has_failed_and_a_new_one_saves_the_rest(tmp_p
         async with world(tmp_path) as here:
             customer = await here.account("customer")
             (message,) = await here.tell(customer)
+            here.clock.advance(1)  # nobody has a URL, so only the poll looks for callbacks
             callback = await here.settled(message, 1)
             assert (callback.state, callback.last_result) == ("pending", "the account has no URL")
             await here.change(customer, dlr_url=receiver.url)

@@ -31,6 +31,8 @@ _log = logging.getLogger(__name__)
 
 OLDEST_SQLITE = (3, 51, 3)  # earlier ones can corrupt a WAL database when the log is reset
 BUSY_MILLISECONDS = 5_000
+# A connection belongs to one thread at a time, so SQLite need not lock it.
+OPEN_FLAGS = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_NOMUTEX
 STATEMENTS_KEPT = 1_000  # bulk statements come in every number of rows below 64
 CHECKPOINT_PAGES = 4_000  # 16 MB of log
 
@@ -204,7 +206,7 @@ class SqliteStore:
     def _connect(self) -> apsw.Connection:
         umask = os.umask(0o077)
         try:
-            connection = apsw.Connection(str(self._path), statementcachesize=STATEMENTS_KEPT)
+            connection = apsw.Connection(str(self._path), OPEN_FLAGS, statementcachesize=STATEMENTS_KEPT)
         except apsw.Error as error:
             raise it.Unavailable(f"cannot open {self._path}: {error}") from error
         finally:
