@@ -1,0 +1,263 @@
+"""What the engine may rely on, whatever takes the messages away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from pathlib import Path
+
+from tests.conformance.carriers.peers import WINDOW, Ear, Peer, submit_of
+from tests.simulation.rig import DIALECT, PRICE, Rig, settle
+
+from heliograph.carriers.interface import Carrier, Outcome, Receipt, Submit
+from heliograph.messaging.retry import SubmitClass
+from heliograph.messaging.submissions import Request, Status, Submission
+from heliograph.messaging.text import Encoding, Text
+from heliograph.store import interface as it
+
+
+def a_window_of(peer: Peer, first: int = 1) -> list[Submit]:
+    """Submits of every fate, as many as may be open."""
+    numbers = list(peer.recipients.values())
+    return [submit_of(first + i, numbers[i % len(numbers)]) for i in range(WINDOW)]
+
+
+async def started(peer: Peer) -> tuple[Carrier, Ear]:
+    carrier, ear = peer.carrier(), Ear()
+    await carrier.start(ear)
+    return carrier, ear
+
+
+def test_every_submit_ends_exactly_once(peer: Peer) -> None:
+    async def scenario() -> None:
+        carrier, ear = await started(peer)
+        for first in (1, 101, 201):
+            submits = a_window_of(peer, first)
+            carrier.submit(submits[:1])
+            carrier.submit(submits[1:7])
+            carrier.submit(submits[7:])
+            await peer.pass_time(5)
+        await peer.pass_time(60)
+        assert ear.count() == Counter({(first + i, 1): 1 for first in (1, 101, 201) for i in range(WINDOW)})
+        await carrier.stop()
+        assert set(ear.count().values()) == {1}
+
+    asyncio.run(scenario())
+
+
+def test_answers_do_not_come_before_the_hand_over_is_over(peer: Peer) -> None:
+    async def scenario() -> None:
+        carrier, ear = await started(peer)
+        carrier.submit(a_window_of(peer))
+        assert ear.ended == []
+        assert ear.told == []
+        await carrier.stop()
+
+    asyncio.run(scenario())
+
+
+def test_outcome_names_the_very_submit_and_what_the_carrier_calls_it(peer: Peer) -> None:
+    async def scenario() -> None:
+        carrier, ear = await started(peer)
+        parts = [submit_of(5, peer.recipients["delivered"], part, 3) for part in (1, 2, 3)]
+        carrier.submit(parts)
+        await peer.pass_time(5)
+        assert [one.submit for one in ear.ended] == parts
+        assert {one.result for one in ear.ended} == {SubmitClass.TAKEN}
+        assert len({one.ref for one in ear.ended}) == 3
+        assert all(one.ref for one in ear.ended)
+        await carrier.stop()
+
+    asyncio.run(scenario())
+
+
+def test_fates_are_what_the_numbers_say(peer: Peer) -> None:
+    async def scenario() -> None:
+        carrier, ear = await started(peer)
+        names = list(peer.recipients)
+        carrier.submit([submit_of(i, peer.recipients[name]) for i, name in enumerate(names)])
+        await peer.pass_time(60)
+        by_name = {names[one.submit.submission.id]: one for one in ear.ended}
+        assert by_name["unanswered"].result is SubmitClass.UNKNOWN
+        assert by_name["unanswered"].ref == ""
+        told = {one.ref: one.state for one in ear.told}
+        assert told == {by_name[name].ref: state for name, state in peer.receipts.items()}
+        assert len(ear.told) == len(told), "a receipt that was stored is told again"
+        await carrier.stop()
+
+    asyncio.run(scenario())
+
+
+def test_far_end_has_seen_a_submit_before_its_answer_comes(peer: Peer) -> None:
+    async def scenario() -> None:
+        carrier, ear = await started(peer)
+
+        def check(outcome: Outcome) -> None:
+            assert (outcome.submit.submission.id, outcome.submit.part) in peer.seen()
+
+        ear.on_outcome = check
+        carrier.submit(a_window_of(peer))
+        await peer.pass_time(5)
+        assert len(ear.ended) == WINDOW
+        assert peer.seen() == [(one.submission.id, one.part) for one in a_window_of(peer)]
+        await carrier.stop()
+
+    asyncio.run(scenario())
+
+
+def test_receipt_that_was_not_stored_is_told_again_until_it_is(peer: Peer) -> None:
+    async def scenario() -> None:
+        carrier, ear = await started(peer)
+        ear.stores = False
+        carrier.submit([submit_of(1, peer.recipients["delivered"]), submit_of(2, peer.recipients["rejected"])])
+        await peer.pass_time(30)
+        told = Counter(one.ref for one in ear.told)
+        assert set(told) == set(ear.refs().values())
+        assert min(told.values()) > 1
+        ear.stores = True
+        await peer.pass_time(30)
+        told = Counter(one.ref for one in ear.told)
+        await peer.pass_time(300)
+        assert Counter(one.ref for one in ear.told) == told
+        await carrier.stop()
+
+    asyncio.run(scenario())
+
+
+def test_stopped_carrier_is_quiet_and_leaves_no_submit_without_an_outcome(peer: Peer) -> None:
+    async def scenario() -> None:
+        carrier, ear = await started(peer)
+        carrier.submit(a_window_of(peer)[:10])
+        await peer.pass_time(0.05)
+        carrier.submit(a_window_of(peer)[10:])
+        await carrier.stop()
+        assert ear.count() == Counter({(1 + i, 1): 1 for i in range(WINDOW)})
+        ended, told = len(ear.ended), len(ear.told)
+        await peer.pass_time(120)
+        assert (len(ear.ended), len(ear.told)) == (ended, told)
+        await carrier.stop()
+
+    asyncio.run(scenario())
+
+
+def test_carrier_that_was_never_started_can_be_stopped(peer: Peer) -> None:
+    asyncio.run(peer.carrier().stop())
+
+
+def test_what_became_of_a_part_can_be_asked_in_a_later_life(peer: Peer) -> None:
+    async def scenario() -> None:
+        carrier, ear = await started(peer)
+        names = list(peer.receipts)
+        carrier.submit([submit_of(i, peer.recipients[name]) for i, name in enumerate(names)])
+        await peer.pass_time(5)
+        await carrier.stop()
+        refs = ear.refs()
+        again, _ = await started(peer)
+        asked = [refs[i] for i in range(len(names))]
+        assert sorted(again.query(asked), key=lambda one: asked.index(one.ref)) == [
+            Receipt(refs[i], peer.receipts[name]) for i, name in enumerate(names)
+        ]
+        assert list(again.query([])) == []
+        await again.stop()
+
+    asyncio.run(scenario())
+
+
+def test_ids_of_a_later_life_are_none_of_an_earlier_ones(peer: Peer) -> None:
+    async def scenario() -> None:
+        refs: list[str] = []
+        for life in range(3):
+            carrier, ear = await started(peer)
+            carrier.submit([submit_of(10 * life + i, peer.recipients["delivered"]) for i in range(5)])
+            await peer.pass_time(5)
+            refs += ear.refs().values()
+            await carrier.stop()
+        assert len(set(refs)) == 15
+
+    asyncio.run(scenario())
+
+
+class Counting:
+    """A carrier with a turnstile."""
+
+    def __init__(self, carrier: Carrier) -> None:
+        self.carrier = carrier
+        self.name, self.window = carrier.name, carrier.window
+        self.open = self.most = 0
+
+    async def start(self, events: object) -> None:
+        self.lane = events
+        await self.carrier.start(self)
+
+    async def stop(self) -> None:
+        await self.carrier.stop()
+
+    def submit(self, submits: list[Submit]) -> None:
+        self.open += len(submits)
+        self.most = max(self.most, self.open)
+        self.carrier.submit(submits)
+
+    def query(self, refs: list[str]) -> object:
+        return self.carrier.query(refs)
+
+    def outcomes(self, outcomes: list[Outcome]) -> None:
+        self.open -= len(outcomes)
+        self.lane.outcomes(outcomes)  # type: ignore[attr-defined]
+
+    def receipts(self, receipts: object, acknowledge: object) -> None:
+        self.lane.receipts(receipts, acknowledge)  # type: ignore[attr-defined]
+
+
+def test_engine_keeps_to_the_window_and_every_message_ends_as_its_number_says(peer: Peer, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        carrier = Counting(peer.carrier())
+        rig = Rig(tmp_path / "data", peer.clock)  # type: ignore[attr-defined]
+        await rig.open(carrier)  # type: ignore[arg-type]
+        names = [name for name in peer.recipients if name != "unanswered"]
+        sent: dict[int, str] = {}
+        for number in range(100):
+            first = rig.ids.number()
+            name = names[number % len(names)]
+            segments = 1 + number % 3
+            text = Text("x" * (153 * segments if segments > 1 else 5), Encoding.GSM7, segments)
+            request = Request(first, rig.account.id, DIALECT, "96000", text, 1, 1 << 50)
+            one = Submission(first, request, peer.recipients[name], PRICE, 1, 0, 0, first)
+            assert await rig.store.apply(it.Accept(request, [one])) == [True]
+            sent[first] = name
+        for _ in range(200):
+            await peer.pass_time(0.05)
+            await settle()
+        ends = {"delivered": Status.DELIVERED, "undelivered": Status.UNDELIVERED, "rejected": Status.REJECTED}
+        assert {id_: rig.status(id_) for id_ in sent} == {id_: ends[name] for id_, name in sent.items()}
+        assert carrier.most == WINDOW
+        parts = [(id_, part) for id_ in sent for part in range(1, 1 + rig.message(id_).segments)]
+        assert peer.seen() == parts
+        await rig.dispatch.stop()
+        rig.crash()
+
+    asyncio.run(scenario())
+
+
+def test_server_stopped_in_the_midst_of_its_work_leaves_nothing_in_doubt(peer: Peer, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        carrier = peer.carrier()
+        rig = Rig(tmp_path / "data", peer.clock)  # type: ignore[attr-defined]
+        await rig.open(carrier)  # type: ignore[arg-type]
+        accept = rig.drafts(3 * WINDOW, carrier=carrier.name)
+        await rig.store.apply(accept)
+        await rig.dispatch.stop()
+        for task in rig.tasks:
+            task.cancel()
+        await asyncio.wait_for(rig.store.close(), 5)
+        again = Rig(tmp_path / "data", peer.clock)  # type: ignore[attr-defined]
+        await again.open(peer.carrier())  # type: ignore[arg-type]
+        for _ in range(200):
+            await peer.pass_time(0.05)
+            await settle()
+        assert {again.status(one.id) for one in accept.submissions} == {Status.DELIVERED}
+        assert peer.seen() == [(one.id, 1) for one in accept.submissions]
+        assert not [event for one in accept.submissions for event in again.events_of(one.id)]
+        await again.dispatch.stop()
+        again.crash()
+
+    asyncio.run(scenario())

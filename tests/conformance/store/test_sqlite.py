@@ -1,0 +1,227 @@
+"""What is asked of the embedded engine alone: its files, and that no query of it reads a table from end to end."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import apsw
+import pytest
+from tests.conformance.store.books import Books, SqliteEngine, opened, run
+
+from heliograph.store import interface as it
+from heliograph.store.sqlite import SqliteStore, queries
+from heliograph.store.sqlite.engine import OLDEST_SQLITE, migrate
+
+# Read from end to end, and why that is no harm.
+SCANNED = {
+    "ACCOUNTS": {"account"},  # all of them are asked for: a command's list
+    "BALANCES": {"balance"},  # all of them are asked for: an audit
+    "CARRIERS": {"carrier"},  # a handful of rows
+}
+
+
+def named_queries() -> Iterator[tuple[str, str]]:
+    for name, query in vars(queries).items():
+        if not name.isupper() or name.startswith("_"):
+            continue
+        if isinstance(query, queries.Bulk):
+            yield from ((f"{name} of {rows}", query.over(rows)) for rows in (1, 3, 256))
+        elif isinstance(query, str):
+            yield name, query
+
+
+QUERIES = dict(named_queries())
+
+
+@pytest.fixture(scope="module")
+def empty() -> apsw.Connection:
+    connection = apsw.Connection(":memory:")
+    migrate(connection)
+    return connection
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> SqliteEngine:
+    return SqliteEngine(tmp_path / "data")
+
+
+def plan(connection: apsw.Connection, sql: str) -> list[str]:
+    for count in itertools.count():
+        try:
+            return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", (None,) * count)]
+        except apsw.BindingsError:
+            assert count < 3000
+    raise AssertionError
+
+
+def test_every_query_is_seen() -> None:
+    assert len(QUERIES) > 50
+    assert set(SCANNED) <= set(QUERIES)
+
+
+@pytest.mark.parametrize("name", list(QUERIES))
+def test_no_query_reads_a_table_from_end_to_end(empty: apsw.Connection, name: str) -> None:
+    tables = {row[0] for row in empty.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    assert {"message", "request", "posting", "callback", "part", "retry", "ref", "event"} <= tables
+    scanned = {words[1] for line in plan(empty, QUERIES[name]) if (words := line.split())[0] == "SCAN"}
+    assert scanned & tables == SCANNED.get(name, set())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("IN_DOUBT", "IN_DOUBT_RETRIES", "CLAIM_FIRST", "CLAIM_RETRIES", "DUE_RETRIES", "AWAITING_RECEIPT"),
+        *("DUE_CALLBACKS", "DUE_CALLBACKS_OF_ACCOUNT", "ACCOUNTS_SINCE", "MESSAGES", "POSTINGS", "PAID_MESSAGES"),
+    ],
+)
+def test_pages_come_in_the_order_of_an_index_and_sort_nothing(empty: apsw.Connection, name: str) -> None:
+    assert not [line for line in plan(empty, QUERIES[name]) if "TEMP B-TREE" in line]
+
+
+def test_newest_run_is_found_without_reading_the_others() -> None:
+    connection = apsw.Connection(":memory:")
+    migrate(connection)
+    connection.execute(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50000)"
+        " INSERT INTO ref SELECT 1, 1 + i / 1000, 'r' || i, i, 1 FROM n"
+    )
+    steps = 0
+
+    def step() -> bool:
+        nonlocal steps
+        steps += 1
+        return False
+
+    connection.set_progress_handler(step, 100)
+    assert connection.execute(queries.NEWEST_RUN, (1,)).get == 51
+    assert steps < 20, f"about {100 * steps} steps"
+
+
+def test_the_commit_is_durable_against_power_loss(engine: SqliteEngine) -> None:
+    async def scenario() -> None:
+        async with opened(engine) as books:
+            pragmas = {}
+
+            def look(connection: apsw.Connection) -> None:
+                for name in ("journal_mode", "synchronous", "wal_autocheckpoint"):
+                    pragmas[name] = connection.execute(f"PRAGMA {name}").get
+
+            books.store.before = look  # type: ignore[attr-defined]
+            await books.account()
+            assert pragmas["journal_mode"] == "wal"
+            assert pragmas["synchronous"] == 2  # FULL
+            assert pragmas["wal_autocheckpoint"] > 0
+
+    run(scenario())
+
+
+def test_sqlite_is_one_without_the_wal_reset_bug() -> None:
+    assert tuple(map(int, apsw.sqlite_lib_version().split("."))) >= OLDEST_SQLITE >= (3, 51, 3)
+
+
+def test_older_sqlite_is_refused(engine: SqliteEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apsw, "sqlite_lib_version", lambda: "3.40.1")
+
+    async def scenario() -> None:
+        with pytest.raises(it.Unavailable, match=r"3\.40\.1"):
+            await engine.new().open()
+
+    run(scenario())
+    assert not engine.folder.exists()
+
+
+def test_only_the_owner_can_read_the_data(engine: SqliteEngine) -> None:
+    async def scenario() -> None:
+        umask = os.umask(0o022)
+        try:
+            async with opened(engine) as books:
+                await books.account()
+                assert stat.S_IMODE(engine.folder.stat().st_mode) == 0o700
+                files = {file.name: stat.S_IMODE(file.stat().st_mode) for file in engine.folder.iterdir()}
+                written = [name for name in files if name.startswith("heliograph.sqlite")]
+                assert len(written) == 3
+                assert {name: oct(files[name]) for name in written} == dict.fromkeys(written, "0o600")
+        finally:
+            os.umask(umask)
+
+    run(scenario())
+
+
+def test_second_server_is_told_who_has_the_data(engine: SqliteEngine) -> None:
+    async def scenario() -> None:
+        async with opened(engine):
+            with pytest.raises(it.Unavailable, match=f"pid {os.getpid()}"):
+                await SqliteStore(engine.folder, exclusive=True).open()
+
+    run(scenario())
+
+
+def test_lock_of_a_killed_server_keeps_nobody_out(engine: SqliteEngine) -> None:
+    engine.folder.mkdir()
+    (engine.folder / "heliograph.lock").write_text("999999")
+
+    async def scenario() -> None:
+        async with opened(engine) as books:
+            await books.account()
+
+    run(scenario())
+
+
+def test_file_that_is_no_database_is_refused_and_left_alone(engine: SqliteEngine) -> None:
+    engine.folder.mkdir()
+    file = engine.folder / "heliograph.sqlite"
+    file.write_bytes(b"Dear diary, today was a day like any other. " * 50)
+
+    async def scenario() -> None:
+        for _ in range(2):
+            with pytest.raises(it.Unavailable):
+                await engine.new().open()
+
+    run(scenario())
+    assert file.read_bytes().startswith(b"Dear diary")
+
+
+def test_folder_that_cannot_be_used_is_named(engine: SqliteEngine) -> None:
+    engine.folder.parent.joinpath("data").write_text("a file, not a folder")
+
+    async def scenario() -> None:
+        with pytest.raises(it.Unavailable, match="data"):
+            await engine.new().open()
+
+    run(scenario())
+
+
+def test_refused_newer_data_are_free_for_the_right_version(
+    engine: SqliteEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        books = Books(engine, engine.new())
+        await books.store.open()
+        await books.store.close()
+        engine.grown_schema()
+        with pytest.raises(it.SchemaTooNew) as caught:
+            await engine.new().open()
+        monkeypatch.setattr("heliograph.store.sqlite.engine.migrate", lambda connection: None)
+        again = engine.new()
+        await again.open()  # within the same process: nothing holds the lock any more
+        await again.close()
+        del caught
+
+    run(scenario())
+
+
+def test_migrations_are_applied_once_and_in_order(engine: SqliteEngine) -> None:
+    async def scenario() -> None:
+        books = Books(engine, engine.new())
+        await books.store.open()
+        account = await books.account()
+        for clean in (True, False, True):
+            books = await books.reopened(clean=clean)
+        assert await books.store.read(lambda reads: reads.accounts()) == [account]
+        await books.store.close()
+
+    run(scenario())

@@ -1,0 +1,208 @@
+"""What a careless change could do to the server, and what a customer would notice of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Change:
+    """In `file`, below `src/heliograph`, the text `old`, which is there exactly once, becomes `new`."""
+
+    file: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Mutation:
+    noticed: str
+    changes: tuple[Change, ...]
+    tests: tuple[str, ...]
+
+
+REALTIME = "tests/conformance/dialects/realtime"
+
+
+def mutation(noticed: str, *changes: tuple[str, str, str], tests: str | tuple[str, ...]) -> Mutation:
+    """`tests` are files of the conformance suite, or paths from the root."""
+    names = (tests,) if isinstance(tests, str) else tests
+    paths = tuple(name if "/" in name else f"{REALTIME}/{name}" for name in names)
+    return Mutation(noticed, tuple(Change(*change) for change in changes), paths)
+
+
+MUTATIONS = [
+    mutation(
+        "wrong credentials are called malformed, and malformed ones wrong",
+        ("dialects/realtime.py", "errors.AUTH_MALFORMED.code: 400", "errors.AUTH_MALFORMED.code: 401"),
+        ("dialects/realtime.py", "errors.CREDENTIALS_INVALID.code: 401", "errors.CREDENTIALS_INVALID.code: 400"),
+        tests="test_token.py",
+    ),
+    mutation(
+        "a token that is none is 401, a forged one 400",
+        ("dialects/realtime.py", "errors.TOKEN_MALFORMED.code: 400", "errors.TOKEN_MALFORMED.code: 401"),
+        ("dialects/realtime.py", "errors.TOKEN_INVALID.code: 401", "errors.TOKEN_INVALID.code: 400"),
+        tests="test_bearer.py",
+    ),
+    mutation(
+        "405 does not say which methods there are",
+        ("api/asgi.py", '((b"allow", names.encode()),)', "()"),
+        tests="test_methods.py",
+    ),
+    mutation(
+        "a 401 has a body",
+        ("api/realtime.py", '*explained(error)), b"", account)', '*explained(error)), b"{}", account)'),
+        tests="test_bearer.py",
+    ),
+    mutation(
+        "errors link to no help",
+        ("api/replies.py", """f'</errors/{error.kind.code}>; rel="help"'.encode()""", 'b"</errors>"'),
+        tests="test_errors.py",
+    ),
+    mutation(
+        "a callback that is answered 204 is never repeated",
+        ("webhooks/sender.py", "if answer.status == 200 else", "if 200 <= answer.status < 300 else"),
+        tests="tests/e2e/test_callbacks_clock.py",
+    ),
+    mutation(
+        "the second attempt of a callback comes after fifteen minutes",
+        ("webhooks/schedule.py", "(5 * _MINUTE, 15 * _MINUTE,", "(15 * _MINUTE, 15 * _MINUTE,"),
+        tests="tests/e2e/test_callbacks_clock.py",
+    ),
+    mutation(
+        "a callback is tried eight times",
+        ("webhooks/schedule.py", "5 * _HOUR, 24 * _HOUR)", "5 * _HOUR, 24 * _HOUR, 24 * _HOUR)"),
+        tests="tests/e2e/test_callbacks_clock.py",
+    ),
+    mutation(
+        "redirects of a callback are followed",
+        ("webhooks/sender.py", "allow_redirects=False", "allow_redirects=True"),
+        tests=("test_dlr.py", "tests/e2e/test_callbacks_clock.py"),
+    ),
+    mutation(
+        "the phone of a delivery report has a plus",
+        ("dialects/realtime.py", '"phone": recipient', '"phone": f"+{recipient}"'),
+        tests="test_dlr.py",
+    ),
+    mutation(
+        "the date of a delivery report is in the server's time zone",
+        (
+            "dialects/realtime.py",
+            "(_EPOCH + timedelta(milliseconds=done_utc_ms))",
+            "(_EPOCH + timedelta(milliseconds=done_utc_ms)).astimezone()",
+        ),
+        tests="test_dlr.py",
+    ),
+    mutation(
+        "a recipient that the balance does not cover is paid for all the same",
+        ("messaging/ledger.py", "spent += price if paid else 0", "spent += price"),
+        ("messaging/ledger.py", "assert spent <= max(available_micros, 0)", "assert True"),
+        tests="test_money.py",
+    ),
+    mutation(
+        "a recipient that the balance does not cover ends the request",
+        (
+            "messaging/ledger.py",
+            "paid = price == 0 or spent + price <= available_micros",
+            "paid = all(covered) and spent + price <= available_micros",
+        ),
+        tests="test_prices.py",
+    ),
+    mutation(
+        "a message is promised before it is stored",
+        (
+            "service/submit.py",
+            "self._store.submit(Accept(request, submissions), stored, count)",
+            "stored([True] * count)\n        self._store.submit(Accept(request, submissions), lambda _: None, count)",
+        ),
+        tests="tests/e2e/test_commit.py",
+    ),
+    mutation(
+        "a commit that failed is answered with 200",
+        (
+            "service/submit.py",
+            "if isinstance(covered, StoreError):",
+            "if isinstance(covered, StoreError):\n                covered = [True] * count\n            if False:",
+        ),
+        tests="tests/e2e/test_commit.py",
+    ),
+    mutation(
+        "the messages of other accounts can be read",
+        ("service/query.py", "if stored is None or stored.account_id != account_id:", "if stored is None:"),
+        tests="test_info.py",
+    ),
+    mutation(
+        "another account's message is refused in other words than one that does not exist",
+        (
+            "service/query.py",
+            "if stored is None or stored.account_id != account_id:",
+            "if stored is not None and stored.account_id != account_id:\n"
+            '            raise errors.CallerError(errors.SUBMISSION_NOT_FOUND, "Not yours.")\n'
+            "        if stored is None:",
+        ),
+        tests="test_info.py",
+    ),
+    mutation(
+        "the balance is rounded up",
+        ("messaging/pricing.py", "cents = micros // (MICROS // 100)", "cents = -(-micros // (MICROS // 100))"),
+        tests=("test_money.py", "test_prices.py"),
+    ),
+    mutation(
+        "percent-encoded text is read as Latin-1",
+        (
+            "messaging/text.py",
+            "return decode(octets, _GSM7), _GSM7, octets",
+            'return _read_any(octets.decode("latin-1"))',
+        ),
+        tests="test_charsets.py",
+    ),
+    mutation(
+        "a part of several holds as much as a message alone",
+        ("messaging/text.py", "alone=160, part=153", "alone=160, part=160"),
+        tests="test_charsets.py",
+    ),
+    mutation(
+        "an extension character is split over two parts",
+        ("messaging/text.py", 'part=153, opens_pair=b"\\x1b"', 'part=153, opens_pair=b""'),
+        tests="test_charsets.py",
+    ),
+    mutation(
+        "a number that only exists within a city is taken",
+        (
+            "messaging/numbers.py",
+            "if verdict == ValidationResult.IS_POSSIBLE:",
+            "if verdict in (ValidationResult.IS_POSSIBLE, ValidationResult.IS_POSSIBLE_LOCAL_ONLY):",
+        ),
+        tests="test_numbers.py",
+    ),
+    mutation(
+        "digits of other scripts make a number",
+        ("messaging/numbers.py", '(r"\\+?([1-9][0-9]{7,14})")', '(r"\\+?([1-9]\\d{7,14})")'),
+        tests="test_numbers.py",
+    ),
+    mutation(
+        "anybody can sign tokens",
+        ("service/accounts.py", '"verify_exp": False', '"verify_signature": False, "verify_exp": False'),
+        tests="test_bearer.py",
+    ),
+    mutation(
+        "UNDELIVERED has the code of REJECTED",
+        ("dialects/realtime.py", "Status.UNDELIVERED: 3", "Status.UNDELIVERED: 2"),
+        tests="test_info.py",
+    ),
+    mutation(
+        "submission ids count",
+        ("kit/ids.py", "_WIDTHS = (27, 26, 27, 26)", "_WIDTHS = ()"),
+        tests="test_send.py",
+    ),
+    mutation(
+        "a wrong sender is a bad request",
+        ("dialects/realtime.py", "errors.SENDER_NOT_ALLOWED.code: 406", "errors.SENDER_NOT_ALLOWED.code: 400"),
+        tests="test_sender.py",
+    ),
+    mutation(
+        "the lean door forgets to close what was asked to be closed",
+        ("api/door.py", "connection.transport.close()", "pass"),
+        tests="test_wire.py",
+    ),
+]

@@ -1,0 +1,88 @@
+"""The installation's secrets: one file, its owner's alone."""
+
+from __future__ import annotations
+
+import base64
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from heliograph.kit.keys import Keys, TokenKey, load_or_create, write_private
+
+
+def test_keys_are_made_once_and_stay(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    first = load_or_create(folder)
+    assert load_or_create(folder) == first
+    assert load_or_create(tmp_path / "other") != first
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert [file.name for file in folder.iterdir()] == ["keys.json"]
+
+
+def test_secrets_have_256_bits_each_of_their_own(tmp_path: Path) -> None:
+    keys = load_or_create(tmp_path / "data")
+    every = [keys.tokens[0].secret, keys.ids, keys.webhooks]
+    assert [len(secret) for secret in every] == [32] * 3
+    assert len(set(every)) == 3
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_file_is_its_owners_alone_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        load_or_create(tmp_path / "data")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "data" / "keys.json").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
+def test_file_that_others_may_read_is_refused_with_the_remedy(tmp_path: Path, mode: int) -> None:
+    load_or_create(tmp_path)
+    path = tmp_path / "keys.json"
+    path.chmod(mode)
+    with pytest.raises(PermissionError, match="chmod 600"):
+        load_or_create(tmp_path)
+
+
+def test_while_rotating_the_last_key_signs_and_all_are_accepted() -> None:
+    keys = Keys([TokenKey("old", b"1" * 32), TokenKey("new", b"2" * 32)], b"i" * 32, b"w" * 32)
+    assert keys.signing_key() == ("new", b"2" * 32)
+    assert keys.verification_key("old") == b"1" * 32
+    assert keys.verification_key("new") == b"2" * 32
+    assert keys.verification_key("other") is None
+    assert keys.verification_key("") is None
+
+
+def test_webhook_secret_is_the_accounts_and_generations_own() -> None:
+    keys = Keys([], b"i" * 32, b"w" * 32)
+    secrets = {
+        (account, generation): keys.webhook_secret(account, generation)
+        for account in (1, 2, 11)
+        for generation in (1, 2, 11)
+    }
+    assert len(set(secrets.values())) == 9
+    for secret in secrets.values():
+        assert secret.startswith("whsec_")
+        assert len(base64.b64decode(secret.removeprefix("whsec_"), validate=True)) == 32
+    assert keys.webhook_secret(1, 1) == secrets[1, 1]
+    assert Keys([], b"i" * 32, b"x" * 32).webhook_secret(1, 1) != secrets[1, 1]
+
+
+def test_private_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    write_private(path, b"first")
+    path.chmod(0o644)
+    write_private(path, b"second")
+    assert path.read_bytes() == b"second"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="space"):
+        write_private(path, b"third")
+    assert path.read_bytes() == b"second"

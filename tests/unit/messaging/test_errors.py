@@ -1,0 +1,104 @@
+"""The registry of errors: every one explained, none outside the tree."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pkgutil
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import heliograph
+from heliograph.messaging import errors
+from heliograph.messaging.errors import REGISTRY, CallerError, CarrierError, Fault, HeliographError, Kind, OurFault
+
+KINDS = [value for value in vars(errors).values() if isinstance(value, Kind)]
+BRANCHES = {"CallerError": Fault.CALLER, "CarrierError": Fault.CARRIER, "OurFault": Fault.OURS}
+SOURCE = Path(heliograph.__file__).parent
+
+
+def test_every_error_is_in_the_registry_under_its_code() -> None:
+    assert list(REGISTRY.values()) == KINDS
+    assert [kind.code for kind in KINDS] == list(REGISTRY)
+    for name, value in vars(errors).items():
+        if isinstance(value, Kind):
+            assert value.code == name.lower()
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.code)
+def test_every_error_says_what_happened_why_and_what_to_do(kind: Kind) -> None:
+    assert re.fullmatch("[a-z][a-z0-9_]*", kind.code)  # it appears in URLs
+    for text in (kind.title, kind.cause, kind.remedy, kind.example):
+        assert text.strip()
+    assert not kind.title.endswith(".")
+    for sentence in (kind.cause, kind.remedy):
+        assert sentence.endswith(".")
+        assert len(sentence) > 20
+    assert kind.cause != kind.remedy
+    assert kind.retry == (kind.fault is not Fault.CALLER), "the caller's own mistakes do not go away by repeating them"
+
+
+def test_texts_are_each_errors_own() -> None:
+    for field in ("title", "cause", "example"):
+        texts = [getattr(kind, field) for kind in KINDS]
+        assert len(set(texts)) == len(texts), field
+
+
+def test_code_cannot_be_registered_twice() -> None:
+    with pytest.raises(ValueError, match="not_found"):
+        errors._kind("not_found", "t", "c", "r", "e")
+    assert REGISTRY["not_found"] is errors.NOT_FOUND
+
+
+def modules(*packages: str) -> Iterator[ModuleType]:
+    for package in packages:
+        root = importlib.import_module(f"heliograph.{package}")
+        yield root
+        for found in pkgutil.walk_packages(root.__path__, f"{root.__name__}."):
+            yield importlib.import_module(found.name)
+
+
+def test_what_decides_and_serves_defines_no_exception_outside_the_tree() -> None:
+    defined = {
+        value
+        for module in modules("messaging", "service", "dialects", "carriers", "api", "kit")
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, BaseException) and value.__module__ == module.__name__
+    }
+    assert defined == {HeliographError, CallerError, CarrierError, OurFault}
+
+
+def raised() -> Iterator[tuple[str, str, str]]:
+    """Where an error of the registry is made: the place, the branch, the kind's name."""
+    for file in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if not isinstance(node, ast.Call) or not node.args:
+                continue
+            branch = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            kind = getattr(node.args[0], "attr", getattr(node.args[0], "id", ""))
+            if branch in BRANCHES and kind.isupper():
+                yield f"{file.relative_to(SOURCE)}:{node.lineno}", branch, kind
+
+
+def test_branch_of_the_tree_says_whose_fault_it_is_wherever_an_error_is_raised() -> None:
+    found = list(raised())
+    assert len(found) > 20
+    for place, branch, name in found:
+        assert getattr(errors, name).fault is BRANCHES[branch], place
+
+
+def test_pointer_and_detail_reach_whoever_renders_the_error() -> None:
+    error = CallerError(errors.TEXT_EMPTY, "Write something.", pointer="/message/text")
+    assert (error.pointer, error.detail, str(error)) == ("/message/text", "Write something.", "Write something.")
+    assert error.problems == (("/message/text", "Write something."),)
+    error.point_at("/text")
+    assert error.problems == (("/text", "Write something."),)
+    plain = CallerError(errors.TEXT_EMPTY)
+    assert (plain.pointer, plain.detail, plain.problems) == ("", errors.TEXT_EMPTY.cause, ())
+    several = (("/a", "missing"), ("/b", "not a string"))
+    assert CallerError(errors.FIELD_INVALID, problems=several).problems == several
+    assert OurFault(errors.OVERLOADED, retry_after_seconds=7).retry_after_seconds == 7

@@ -1,0 +1,69 @@
+"""What follows when a carrier did not simply take a message."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from heliograph.messaging.retry import MAX_TRIES, Decision, DoubtPolicy, Next, SubmitClass, decide
+from heliograph.messaging.submissions import Happening
+
+RESEND, HOLD = DoubtPolicy.RESEND, DoubtPolicy.HOLD
+AGAIN_LATER = (SubmitClass.TEMPORARY, SubmitClass.AMBIGUOUS, SubmitClass.OTHER_ROUTE)
+NO_TRY = (SubmitClass.THROTTLED, SubmitClass.NOT_SENT, SubmitClass.LINK_FAULT)
+
+
+def test_taken_is_done() -> None:
+    assert decide(SubmitClass.TAKEN, 0, RESEND) == Decision(Next.DONE, Happening.TAKEN)
+
+
+def test_permanent_refusal_ends_the_message_at_the_first_try() -> None:
+    decision = decide(SubmitClass.PERMANENT, 0, RESEND)
+    assert (decision.next, decision.happening) == (Next.END, Happening.REFUSED)
+
+
+@pytest.mark.parametrize("outcome", AGAIN_LATER)
+def test_temporary_failure_gets_three_tries_ever_later(outcome: SubmitClass) -> None:
+    delays = []
+    for tries in range(MAX_TRIES - 1):
+        decision = decide(outcome, tries, HOLD)
+        assert (decision.next, decision.spends_try) == (Next.AGAIN, True)
+        delays.append(decision.delay_seconds)
+    assert delays == [30, 120]
+    last = decide(outcome, MAX_TRIES - 1, HOLD)
+    assert (last.next, last.happening) == (Next.END, Happening.TRIES_USED_UP)
+
+
+@pytest.mark.parametrize("outcome", NO_TRY)
+def test_message_that_was_not_taken_in_spends_no_try_however_often(outcome: SubmitClass) -> None:
+    for tries in range(10):
+        decision = decide(outcome, tries, RESEND)
+        assert (decision.next, decision.spends_try) == (Next.AGAIN, False)
+        assert decision.delay_seconds <= 1
+
+
+def test_unanswered_message_is_resent_or_held_as_the_carriers_policy_says() -> None:
+    for tries in range(MAX_TRIES - 1):
+        again = decide(SubmitClass.UNKNOWN, tries, RESEND)
+        assert (again.next, again.spends_try) == (Next.AGAIN, True)
+    for policy, tries in ((RESEND, MAX_TRIES - 1), *((HOLD, tries) for tries in range(MAX_TRIES))):
+        end = decide(SubmitClass.UNKNOWN, tries, policy)
+        assert (end.next, end.happening) == (Next.END, Happening.LEFT_IN_DOUBT)
+
+
+def test_message_that_may_have_arrived_never_ends_as_failed() -> None:
+    for outcome, tries, policy in itertools.product(SubmitClass, range(6), DoubtPolicy):
+        decision = decide(outcome, tries, policy, doubted=True)
+        if decision.next is Next.END:
+            assert decision.happening is Happening.LEFT_IN_DOUBT
+        else:
+            assert decision == decide(outcome, tries, policy)
+
+
+def test_every_outcome_at_every_try_has_a_decision_and_no_message_is_tried_for_ever() -> None:
+    for outcome, tries, policy in itertools.product(SubmitClass, range(12), DoubtPolicy):
+        decision = decide(outcome, tries, policy)
+        assert (decision.next is Next.AGAIN) == (decision.happening is None)
+        if decision.next is Next.AGAIN and decision.spends_try:
+            assert tries + 1 < MAX_TRIES
