@@ -66,6 +66,7 @@ class Lane:
         self.carrier = carrier
         self.max_waiting = max_waiting
         self.waiting = 0  # messages accepted and without an outcome
+        self._in_store = 0  # of these, those that have not entered the queue
         self._receive = receive
         self._clock = clock
         self._commit_soon = commit_soon
@@ -107,6 +108,7 @@ class Lane:
                 else:
                     self._queue.append(submit)
         self._spilled = state.waiting > 0
+        self._in_store = state.waiting
         self.waiting = state.waiting + len(state.in_doubt)
 
     # -- the way in
@@ -124,6 +126,7 @@ class Lane:
     def stored(self, submission: Submission) -> None:
         """A message is on disk and waits for this carrier."""
         self.waiting += 1
+        self._in_store += 1
         self._last_stored = submission.number
 
     def wants_claim(self) -> bool:
@@ -146,8 +149,12 @@ class Lane:
             if submission.number > self._last_queued:
                 self._queue.extend(self._parts(submission))
                 self._last_queued = submission.number
+                self._in_store -= 1
         if self._last_stored == last_stored and len(submissions) < CLAIM_MESSAGES:
             self._spilled = False
+            gone = max(0, self._in_store)  # ended by a receipt for a part of theirs while they waited for another try
+            self.waiting -= gone
+            self._in_store -= gone
 
     def _parts(self, submission: Submission) -> list[Submit]:
         text = submission.request.text
@@ -213,7 +220,9 @@ class Lane:
                 self._granted -= granted
                 self._assemblies.pop(submit.submission.id, None)
                 continue
-            self._last_queued = submit.submission.number
+            if submit.submission.number != self._last_queued:
+                self._last_queued = submit.submission.number
+                self._in_store -= 1
             (self._ready if granted else self._queue).append(submit)
         self._coming, self._grants = [], 0
         if self._last_queued < self._last_stored:
@@ -292,6 +301,7 @@ class Lane:
         now = self._clock.now_utc_ms()
         back: list[Submit] = []
         self._on_wire -= len(outcomes)
+        assert self._on_wire >= 0, "a submit ended twice"
         for outcome in outcomes:
             submission = outcome.submit.submission
             if outcome.result in (SubmitClass.NOT_SENT, SubmitClass.LINK_FAULT, SubmitClass.THROTTLED):
@@ -423,8 +433,8 @@ class Dispatch:
             state = await self._store.read(lambda reads: reads.lane(carrier_id))
             _log.warning("%s: %d messages were in doubt after the last stop (%s)", carrier.name, len(ids), doubt.value)
         lane.recover(state)
-        self.lanes[carrier_id] = lane
         await carrier.start(lane)
+        self.lanes[carrier_id] = lane  # from here on group commits make it hand over
         lane.pump()
         await self._receive.recover(carrier_id, carrier, lane)
         self._claim_where_wanted()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from heliograph.kit.clock import Clock
+from heliograph.messaging.errors import OurFault
 from heliograph.store.interface import ListMessages, Store, StoreError
 
 LIST_SECONDS = 1.0
@@ -26,5 +27,5 @@ class Upkeep:
             try:
                 while await self._store.apply(ListMessages(LIST_AT_ONCE)):
                     pass
-            except StoreError as error:
+            except (StoreError, OurFault) as error:
                 _log.warning("messages could not be listed: %s", error)
