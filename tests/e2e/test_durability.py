@@ -81,7 +81,6 @@ def test_accepted_messages_survive_ten_times_kill_dash_nine(data: Path, capsys: 
             assert again.cli("audit", json=False, check=False).code == 0, where
             promised += load.submitted
         seen = submits(data)
-        assert len(seen) == len(set(seen)), where
         doubled = sum(count - 1 for count in seen.values())
         assert doubled - doubles <= WINDOW, f"{where}: {doubled - doubles} doubles"
         doubles = doubled

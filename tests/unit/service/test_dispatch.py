@@ -516,6 +516,25 @@ def test_message_that_may_have_arrived_is_not_refunded_when_a_later_try_is_refus
     run(scenario())
 
 
+def test_message_that_may_have_arrived_and_then_lapses_is_unknown_and_not_refunded(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        carrier = ScriptedCarrier()
+        rig = await opened(tmp_path, carrier)
+        before = rig.balance()
+        (short,) = await rig.accept(lives_ms=60_000)
+        (long,) = await rig.accept(1, segments=2, lives_ms=60_000)
+        carrier.answer(UNKNOWN, UNKNOWN, UNKNOWN)
+        await settle()
+        await rig.pass_time(3)
+        await link_down(rig, carrier, seconds=61)
+        await rig.pass_time(31)
+        for id_ in (short, long):
+            assert rig.status(id_) is Status.UNKNOWN
+        assert rig.balance() == before - 2 * PRICE
+
+    run(scenario())
+
+
 def test_with_hold_an_unanswered_message_is_not_sent_again(tmp_path: Path) -> None:
     async def scenario() -> None:
         carrier = ScriptedCarrier()

@@ -89,6 +89,21 @@ def test_receipt_before_the_answer_is_not_lost(tmp_path: Path) -> None:
     run(scenario())
 
 
+def test_early_final_receipt_is_not_forgotten_for_a_report_on_the_way(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        carrier = ScriptedCarrier()
+        rig = await Rig(tmp_path / "data").open(carrier)
+        (id_,) = await rig.accept()
+        for state in (ENROUTE, DELIVERED, ENROUTE):
+            carrier.tell((f"ref-{id_}-1", state))
+            await settle()
+        carrier.take_all()
+        await settle()
+        assert rig.status(id_) is Status.DELIVERED
+
+    run(scenario())
+
+
 def test_early_receipt_survives_a_store_that_fails_when_the_answer_comes(tmp_path: Path) -> None:
     async def scenario() -> None:
         carrier = ScriptedCarrier()
