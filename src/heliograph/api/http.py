@@ -224,6 +224,11 @@ class Connection(HttpToolsProtocol):
             return
         self._head_bytes = 0
         fields = self.fields = dict(self.head)
+        if b"host" not in fields or len(fields) < len(self.head) or b"transfer-encoding" in fields:
+            wrong = self._ambiguous()
+            if wrong:
+                self._refuse(CallerError(errors.HTTP_MALFORMED, wrong))
+                return
         length = fields.get(b"content-length")
         if length is not None and int(length) > self._max_body_bytes:
             self._refuse(_too_large(int(length), self._max_body_bytes))
@@ -232,6 +237,16 @@ class Connection(HttpToolsProtocol):
             self._continue = fields[b"expect"].lower() == b"100-continue" and self.parser.get_http_version() == "1.1"
         if b"upgrade" in fields:
             self._upgrade = self.parser.should_upgrade()
+
+    def _ambiguous(self) -> str:
+        """What a proxy before us may have read in another way than we do; "" when there is nothing of the kind."""
+        hosts = sum(name == b"host" for name, _ in self.head)
+        if hosts > 1 or (not hosts and self.parser.get_http_version() == "1.1"):  # RFC 9112 §3.2
+            return f"The request has {hosts} Host headers; send exactly one."
+        codings = [value.lower() for name, value in self.head if name == b"transfer-encoding"]
+        if codings not in ([], [b"chunked"]):  # RFC 9112 §6.1
+            return "The body has a transfer coding besides chunked; send it plain, with a Content-Length."
+        return ""
 
     def on_body(self, body: bytes) -> None:
         if self._deaf:

@@ -135,6 +135,13 @@ ENDING: dict[str, bytes] = {
     "both framings": encode("POST", "/api/sms", [BEARER, ("Transfer-Encoding", "chunked")], b"0\r\n\r\n"),
     "bad chunk": b"POST /api/sms HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     "bad target": b"GET foo HTTP/1.1\r\nHost: x\r\n\r\n",
+    "no host": BALANCE.replace(b"Host:", b"X-Host:"),
+    "two hosts": encode("GET", "/api/balance", [BEARER, ("Host", "elsewhere")]),
+    "gzip under chunked": encode("POST", "/api/sms", [BEARER, ("Transfer-Encoding", "gzip, chunked")]) + b"0\r\n\r\n",
+    "gzip beside chunked": encode(
+        "POST", "/api/sms", [BEARER, ("Transfer-Encoding", "gzip"), ("Transfer-Encoding", "chunked")]
+    )
+    + b"0\r\n\r\n",
 }
 EXPECTED = {
     "send": 200,
@@ -170,6 +177,10 @@ EXPECTED = {
     "TLS": 400,
     "connect": 400,
     "bad target": 400,
+    "no host": 400,
+    "two hosts": 400,
+    "gzip under chunked": 400,
+    "gzip beside chunked": 400,
 }
 
 
