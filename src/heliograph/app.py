@@ -13,7 +13,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from heliograph.kit.clock import Clock, SystemClock
 from heliograph.kit.ids import PublicIds
 from heliograph.kit.keys import Keys, load_or_create
 from heliograph.kit.log import AccessLog, JsonFormatter
+from heliograph.messaging.errors import OurFault
 from heliograph.messaging.numbers import NumberPolicy, normalise
 from heliograph.messaging.operators import OperatorTable
 from heliograph.messaging.pricing import PriceList, parse_money
@@ -47,7 +48,7 @@ from heliograph.service.report import Report
 from heliograph.service.sequence import MessageIds
 from heliograph.service.submit import Submit
 from heliograph.service.upkeep import Upkeep
-from heliograph.store.interface import Store, StoreError
+from heliograph.store.interface import LeaseIds, Op, Store, StoreError
 from heliograph.store.sqlite import SqliteStore
 from heliograph.webhooks.sender import Sender
 
@@ -96,6 +97,8 @@ class App:
         self.access = AccessLog(write_log) if settings.log.access else None
         self._tasks: list[asyncio.Task[None]] = []
         self._started = False
+        self._store_problem = ""
+        self.store.add_hook(self)
 
     async def start(self) -> None:
         """Open the store, recover, connect the carriers, begin the background work."""
@@ -109,7 +112,7 @@ class App:
         self.services = self._services()
         await self.notify.start()
         normalise("15551234567", NumberPolicy.POSSIBLE, plus_required=False)  # loads libphonenumber's metadata now
-        for work in (self.directory.follow(), self.dispatch.follow(), self.upkeep.follow()):
+        for work in (self.directory.follow(), self.dispatch.follow(), self.upkeep.follow(), self._watch_store()):
             self._spawn(work)
         self._started = True
 
@@ -129,7 +132,33 @@ class App:
 
     def ready(self) -> list[str]:
         """What keeps the server from serving; empty when nothing does."""
-        return [] if self._started else ["the server is starting or stopping"]
+        problems = [] if self._started else ["the server is starting or stopping"]
+        return problems + ([f"the store takes no writes: {self._store_problem}"] if self._store_problem else [])
+
+    async def _watch_store(self) -> None:
+        """Once a commit has failed, try a small write every second, for ever, until the store takes it."""
+        while True:
+            await asyncio.sleep(1)
+            if self._store_problem:
+                with contextlib.suppress(StoreError, OurFault):
+                    await self.store.apply(LeaseIds(0))
+                    self._store_problem = ""
+                    _log.warning("the store takes writes again")
+
+    # -- CommitHook: only to know whether the store takes writes
+
+    def before_commit(self, ops: Sequence[Op[Any]]) -> list[Op[Any]]:
+        """See `CommitHook`."""
+        return []
+
+    def after_commit(self, ops: Sequence[Op[Any]], results: Sequence[Any]) -> None:
+        """See `CommitHook`: a group may have had nothing to write."""
+
+    def commit_failed(self, ops: Sequence[Op[Any]], error: StoreError) -> None:
+        """See `CommitHook`."""
+        if not self._store_problem:
+            _log.error("the store takes no writes, sends are answered 503: %s", error)
+        self._store_problem = str(error)
 
     def _services(self) -> Services:
         settings = self.settings

@@ -31,7 +31,7 @@ from heliograph.messaging.delivery import ReceiptState
 from heliograph.messaging.operators import OperatorSource, OperatorTable
 from heliograph.messaging.pricing import exact
 from heliograph.messaging.text import Encoding
-from heliograph.store.interface import Callback, Event, Reads, StoredMessage
+from heliograph.store.interface import CALLED_BACK, Callback, Event, Reads, StoredMessage
 from heliograph.webhooks import schedule
 
 commands = group("Messages: list, show, what happened.")
@@ -206,18 +206,19 @@ def tell(story: Story) -> Iterator[Event]:
         yield Event(message.done_utc_ms, message.status.name.lower(), message.detail)
         if message.refunded:
             yield Event(message.done_utc_ms, "refunded", exact(message.price_micros))
+    failed = {event.detail.partition(" of ")[0] for event in story.events if event.event == CALLED_BACK}
     for callback in story.callbacks:
-        yield from _tell_callback(callback)
+        yield from _tell_callback(callback, failed)
 
 
-def _tell_callback(callback: Callback) -> Iterator[Event]:
-    """What is known of a callback: when it was written, its latest attempt and what came of it, the next."""
+def _tell_callback(callback: Callback, failed: set[str]) -> Iterator[Event]:
+    """What is known of a callback besides its attempts that `failed`: when it was written, how it stands, the next."""
     where = callback.url or "the account's URL"
     yield Event(callback.created_utc_ms, "callback", f"{callback.kind} for {where}")
-    if callback.attempt:
+    if callback.attempt and (callback.state == "acknowledged" or f"attempt {callback.attempt}" not in failed):
         begun = callback.next_utc_ms - schedule.CLAIM_DELAYS_SECONDS[callback.attempt - 1] * 1000
         result = callback.last_result or "no answer yet"
         state = f", {callback.state}" if callback.state != "pending" else ""
-        yield Event(begun, "called back", f"attempt {callback.attempt} of {schedule.ATTEMPTS}: {result}{state}")
+        yield Event(begun, CALLED_BACK, f"attempt {callback.attempt} of {schedule.ATTEMPTS}: {result}{state}")
     if callback.state == "pending" and callback.attempt < schedule.ATTEMPTS:
         yield Event(callback.next_utc_ms, "next", f"attempt {callback.attempt + 1} of {schedule.ATTEMPTS} is due")

@@ -17,6 +17,19 @@ class PostingKind(IntEnum):
     REFUND = 3  # one per message at most, positive
 
 
+MAX_BALANCE_MICROS = 10**18  # of either sign; sums of it stay far inside 64 bits
+
+
+def refusal(balance_micros: int, amount_micros: int, credit_limit_micros: int) -> str:
+    """Why a top-up of `amount_micros` (of either sign) is not to be posted on a balance; "" when it is."""
+    after = balance_micros + amount_micros
+    if abs(after) > MAX_BALANCE_MICROS:
+        return "the balance would be beyond the largest that there is, 1,000,000,000,000"
+    if amount_micros < 0 and after < -credit_limit_micros:
+        return "the balance would be negative, which only a credit limit allows"
+    return ""
+
+
 def cover(available_micros: int, prices_micros: Sequence[int]) -> tuple[list[bool], int]:
     """Decide which of the messages of a request are paid for, and what they cost together.
 

@@ -182,18 +182,7 @@ class Notify:
 
     def _settlement(self) -> it.SettleCallbacks:
         now = self._clock.now_utc_ms()
-        return it.SettleCallbacks(
-            [
-                it.Settlement(
-                    callback.id,
-                    attempted.acknowledged,
-                    not attempted.acknowledged and schedule.is_last(callback.attempt),
-                    attempted.result,
-                    now,
-                )
-                for callback, attempted in self._settling
-            ]
-        )
+        return it.SettleCallbacks([_settled(callback, attempted, now) for callback, attempted in self._settling])
 
     # -- attempts
 
@@ -253,6 +242,16 @@ def _url(account: Account | None, kind: str) -> str:
     if account is None:
         return ""
     return account.mo_url if kind == "mo" else account.dlr_url
+
+
+def _settled(callback: it.Callback, attempted: Attempted, now_utc_ms: int) -> it.Settlement:
+    """How an attempt ended, as it is stored: one that failed has a line in the message's timeline."""
+    if attempted.acknowledged:
+        return it.Settlement(callback.id, True, False, attempted.result, now_utc_ms)
+    last = schedule.is_last(callback.attempt)
+    event = f"attempt {callback.attempt} of {schedule.ATTEMPTS}: {attempted.result}" + (", failed" if last else "")
+    about = callback.message_id
+    return it.Settlement(callback.id, False, last, attempted.result, now_utc_ms, about, event if about else "")
 
 
 def _oldest(op: it.Op[Any]) -> int:

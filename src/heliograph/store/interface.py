@@ -222,13 +222,18 @@ class ClaimCallbacks(Op[list[Callback]], frozen=True):
 
 
 class Settlement(msgspec.Struct, frozen=True, gc=False):
-    """How an attempt ended. `give_up` when it was the last."""
+    """How an attempt ended. `give_up` when it was the last; `event` is its line in the timeline, "" for none."""
 
     callback_id: int
     acknowledged: bool
     give_up: bool
     result: str
     at_utc_ms: int
+    message_id: int = 0
+    event: str = ""
+
+
+CALLED_BACK = "called back"  # the event of an attempt that failed
 
 
 class SettleCallbacks(Op[None], frozen=True):
@@ -268,7 +273,7 @@ class UpdateAccount(Op[Account], frozen=True):
 
 
 class TopUp(Op[int], frozen=True):
-    """Post an amount of either sign. Result: the balance after, in micro-units. Raises `Missing`."""
+    """Post an amount of either sign. Result: the balance after, in micro-units. Raises `Missing`, `Refused`."""
 
     account_id: int
     amount_micros: int
@@ -368,6 +373,10 @@ class Uncertain(StoreError):
 
 class Conflict(StoreError):
     """A unique value is taken."""
+
+
+class Refused(StoreError):
+    """The operation would break a rule of the ledger."""
 
 
 class Missing(StoreError):

@@ -6,8 +6,10 @@ import asyncio
 import itertools
 from typing import Any
 
+import pytest
 from tests.conformance.store.books import HOUR, Books, Engine, opened, run
 
+from heliograph.messaging import ledger
 from heliograph.messaging.accounts import Account
 from heliograph.messaging.submissions import Request, Status, Submission
 from heliograph.messaging.text import Encoding, Text
@@ -149,13 +151,27 @@ def test_credit_lets_the_balance_go_below_zero_and_no_further(engine: Engine) ->
     run(scenario())
 
 
-def test_account_in_debt_can_send_what_is_free_only(engine: Engine) -> None:
+def test_empty_account_can_send_what_is_free_only(engine: Engine) -> None:
+    async def scenario() -> None:
+        async with opened(engine) as books:
+            account = await books.account(balance=0)
+            assert await books.store.apply(books.request(account.id, [1, 0])) == [False, True]
+            assert await books.balance(account.id) == 0
+
+    run(scenario())
+
+
+def test_no_top_up_leaves_a_debt_or_a_sum_that_is_not_exact(engine: Engine) -> None:
     async def scenario() -> None:
         async with opened(engine) as books:
             account = await books.account(balance=10)
-            await books.store.apply(it.TopUp(account.id, -30, 5, "taken back"))
-            assert await books.store.apply(books.request(account.id, [1, 0])) == [False, True]
-            assert await books.balance(account.id) == -20
+            for amount in (-11, ledger.MAX_BALANCE_MICROS):
+                with pytest.raises(it.Refused):
+                    await books.store.apply(it.TopUp(account.id, amount, 5, "too much"))
+            assert await books.store.apply(it.TopUp(account.id, -10, 5, "taken back")) == 0
+            assert await books.store.apply(it.TopUp(account.id, ledger.MAX_BALANCE_MICROS, 5, "all there is")) == 10**18
+            with pytest.raises(it.Refused):
+                await books.account("other", balance=-1)
 
     run(scenario())
 

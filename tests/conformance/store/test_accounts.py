@@ -37,14 +37,14 @@ def test_account_comes_back_as_it_was_made(engine: Engine) -> None:
         books = Books(engine, engine.new())
         await books.store.open()
         credentials = [it.Credential(1, "rt_abc", bytes(range(32))), it.Credential(2, "sk_abc", bytes(32))]
-        made = await books.store.apply(it.CreateAccount(FULL, credentials, -500))
+        made = await books.store.apply(it.CreateAccount(FULL, credentials, 500))
         assert made.id > 0
         assert made == msgspec.structs.replace(FULL, id=made.id, revision=made.revision)
         books = await books.reopened(clean=False)
         assert await books.store.read(lambda reads: reads.account("acme")) == made
         assert await books.store.read(lambda reads: reads.accounts()) == [made]
         assert await books.store.read(lambda reads: reads.accounts_since(0)) == [(made, credentials)]
-        assert await books.balance(made.id) == -500
+        assert await books.balance(made.id) == 500
         anyone = await books.store.apply(
             it.CreateAccount(msgspec.structs.replace(FULL, ref="any", senders=None), [], 0)
         )
@@ -55,7 +55,7 @@ def test_account_comes_back_as_it_was_made(engine: Engine) -> None:
         assert found == (anyone, nobody)
         assert anyone.senders is None
         assert nobody.senders == frozenset()
-        assert [row[:3] for row in await books.postings()] == [(made.id, "TOPUP", -500)]
+        assert [row[:3] for row in await books.postings()] == [(made.id, "TOPUP", 500)]
         await books.store.close()
 
     run(scenario())

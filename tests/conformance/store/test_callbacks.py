@@ -30,7 +30,11 @@ async def claim(books: Books, now: int, limit: int = 100, **how: Any) -> list[it
 
 async def settle(books: Books, callback_id: int, **how: Any) -> None:
     settlement = it.Settlement(
-        callback_id, how.get("acknowledged", False), how.get("give_up", False), how.get("result", "500"), 1
+        callback_id,
+        how.get("acknowledged", False),
+        how.get("give_up", False),
+        how.get("result", "500"),
+        1,
     )
     await books.store.apply(it.SettleCallbacks([settlement]))
 
@@ -193,5 +197,21 @@ def test_hundreds_of_callbacks_are_begun_and_settled_at_once(engine: Engine) -> 
             for i, one in enumerate(sent):
                 (found,) = await books.store.read(lambda reads, id_=one.id: reads.callbacks_of(id_))
                 assert (found.state, found.last_result) == (states[i % 3], f"r{i}")
+
+    run(scenario())
+
+
+def test_an_attempt_that_failed_is_in_the_timeline_for_good(engine: Engine) -> None:
+    async def scenario() -> None:
+        async with opened(engine) as books:
+            account = await books.account()
+            (one,) = await books.accept(account.id)
+            await books.end(one.id, Happening.RECEIPT_DELIVERED)
+            for attempt, event in ((1, "attempt 1 of 7: 500"), (2, "")):
+                (begun,) = await claim(books, 10_000_000_000 * attempt)
+                settlement = it.Settlement(begun.id, not event, False, "…", 5, one.id, event)
+                await books.store.apply(it.SettleCallbacks([settlement]))
+            events = await books.store.read(lambda reads: reads.events(one.id))
+            assert events == [it.Event(5, it.CALLED_BACK, "attempt 1 of 7: 500")]
 
     run(scenario())

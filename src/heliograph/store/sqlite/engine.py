@@ -190,7 +190,8 @@ class SqliteStore:
     # -- the file
 
     def _take_lock(self) -> None:
-        self._lock = (self._folder / "heliograph.lock").open("a+")
+        path = self._folder / "heliograph.lock"
+        self._lock = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "a+")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

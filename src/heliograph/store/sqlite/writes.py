@@ -73,7 +73,7 @@ class Writes:
         self._execute("SAVEPOINT op")
         try:
             result = handler(op)
-        except (it.Conflict, it.Missing) as error:
+        except (it.Conflict, it.Missing, it.Refused) as error:
             self._execute("ROLLBACK TO op")
             result = error
         self._execute("RELEASE op")
@@ -346,6 +346,9 @@ class Writes:
             return "acknowledged" if settled.acknowledged else "failed" if settled.give_up else "pending"
 
         self._bulk(q.SETTLE_CALLBACKS, [(s.callback_id, state(s), s.result) for s in op.settlements])
+        for settled in op.settlements:
+            if settled.event:
+                self._execute(q.ADD_EVENT, (settled.message_id, settled.at_utc_ms, it.CALLED_BACK, settled.event))
 
     # -- accounts
 
@@ -383,9 +386,13 @@ class Writes:
         return self._post_topup(op.account_id, op.amount_micros, op.at_utc_ms, op.note)
 
     def _post_topup(self, account_id: int, amount_micros: int, at_utc_ms: int, note: str) -> int:
-        balance = self._execute(q.ADD_TO_BALANCE, (amount_micros, account_id)).get
-        if balance is None:
+        row = self._execute(q.BALANCE_AND_CREDIT, (account_id,)).get
+        if row is None:
             raise it.Missing(f"there is no account with the internal id {account_id}")
+        refused = ledger.refusal(row[0], amount_micros, row[1])
+        if refused:
+            raise it.Refused(refused)
+        balance = self._execute(q.ADD_TO_BALANCE, (amount_micros, account_id)).get
         self._bulk(q.INSERT_POSTINGS, [(account_id, int(PostingKind.TOPUP), amount_micros, 0, 0, at_utc_ms, note)])
         return int(balance)
 

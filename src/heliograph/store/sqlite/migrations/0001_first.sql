@@ -3,7 +3,7 @@
 CREATE TABLE sequence (
   name TEXT PRIMARY KEY,
   next INTEGER NOT NULL
-) WITHOUT ROWID;
+) STRICT, WITHOUT ROWID;
 INSERT INTO sequence VALUES ('message', 1), ('revision', 1);
 
 CREATE TABLE account (
@@ -24,7 +24,7 @@ CREATE TABLE account (
   secret_generation INTEGER NOT NULL,
   created_utc_ms    INTEGER NOT NULL,
   revision          INTEGER NOT NULL
-);
+) STRICT;
 CREATE INDEX account_by_revision ON account (revision);
 
 CREATE TABLE credential (
@@ -32,7 +32,7 @@ CREATE TABLE credential (
   account_id    INTEGER NOT NULL REFERENCES account,
   dialect       INTEGER NOT NULL,
   secret_sha256 BLOB NOT NULL
-) WITHOUT ROWID;
+) STRICT, WITHOUT ROWID;
 CREATE INDEX credential_by_account ON credential (account_id);
 
 -- Apart from `account`, because it is written with every group commit: the smaller the row, the fewer pages.
@@ -40,7 +40,7 @@ CREATE TABLE balance (
   account_id          INTEGER PRIMARY KEY REFERENCES account,
   balance_micros      INTEGER NOT NULL,
   credit_limit_micros INTEGER NOT NULL DEFAULT 0
-);
+) STRICT;
 
 CREATE TABLE posting (
   id            INTEGER PRIMARY KEY,
@@ -51,7 +51,7 @@ CREATE TABLE posting (
   message_id    INTEGER NOT NULL DEFAULT 0,
   at_utc_ms     INTEGER NOT NULL,
   note          TEXT NOT NULL DEFAULT ''
-);
+) STRICT;
 
 CREATE TABLE request (
   id                INTEGER PRIMARY KEY, -- of its first message
@@ -62,7 +62,7 @@ CREATE TABLE request (
   segments          INTEGER NOT NULL,
   registered_utc_ms INTEGER NOT NULL,
   expires_utc_ms    INTEGER NOT NULL
-);
+) STRICT;
 
 -- The hot table. Appended to by id; its only index holds the messages that are open, in the same order, so it is written at its end too.
 CREATE TABLE message (
@@ -83,7 +83,7 @@ CREATE TABLE message (
   done_utc_ms     INTEGER NOT NULL DEFAULT 0,
   ref             TEXT NOT NULL DEFAULT '', -- the carrier's id, where there is one part
   detail          TEXT NOT NULL DEFAULT ''  -- why it ended so
-);
+) STRICT;
 CREATE INDEX message_open ON message (carrier_id, id) WHERE status < 2;
 
 -- What customers list: filled behind the hot path, in batches.
@@ -91,7 +91,7 @@ CREATE TABLE account_message (
   account_id INTEGER NOT NULL,
   message_id INTEGER NOT NULL,
   PRIMARY KEY (account_id, message_id)
-) WITHOUT ROWID;
+) STRICT, WITHOUT ROWID;
 
 -- Parts of messages that have more than one.
 CREATE TABLE part (
@@ -100,7 +100,7 @@ CREATE TABLE part (
   ref        TEXT NOT NULL,
   state      INTEGER,                    -- delivery.ReceiptState
   PRIMARY KEY (message_id, part)
-) WITHOUT ROWID;
+) STRICT, WITHOUT ROWID;
 
 -- Messages that wait for another try; `number` once they are due and queued again.
 CREATE TABLE retry (
@@ -108,7 +108,7 @@ CREATE TABLE retry (
   carrier_id INTEGER NOT NULL,
   due_utc_ms INTEGER NOT NULL,
   number     INTEGER
-);
+) STRICT;
 CREATE INDEX retry_due ON retry (due_utc_ms) WHERE number IS NULL;
 CREATE INDEX retry_queued ON retry (carrier_id, number) WHERE number IS NOT NULL;
 
@@ -117,12 +117,12 @@ CREATE TABLE mark (
   carrier_id INTEGER PRIMARY KEY,
   number     INTEGER NOT NULL,
   part       INTEGER NOT NULL
-);
+) STRICT;
 
 CREATE TABLE carrier (
   id   INTEGER PRIMARY KEY,
   name TEXT NOT NULL UNIQUE
-);
+) STRICT;
 
 -- The carrier's ids of parts whose receipt has not come, in runs sorted by ref: appended, never inserted between.
 CREATE TABLE ref (
@@ -132,7 +132,7 @@ CREATE TABLE ref (
   message_id INTEGER NOT NULL,
   part       INTEGER NOT NULL,
   PRIMARY KEY (carrier_id, run, ref)
-) WITHOUT ROWID;
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE event (
   message_id INTEGER NOT NULL,
@@ -141,7 +141,7 @@ CREATE TABLE event (
   event      TEXT NOT NULL,
   detail     TEXT NOT NULL,
   PRIMARY KEY (message_id, seq)
-) WITHOUT ROWID;
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE callback (
   id             INTEGER PRIMARY KEY,
@@ -155,6 +155,6 @@ CREATE TABLE callback (
   created_utc_ms INTEGER NOT NULL,
   next_utc_ms    INTEGER NOT NULL,
   last_result    TEXT NOT NULL DEFAULT ''
-);
+) STRICT;
 CREATE INDEX callback_due ON callback (next_utc_ms) WHERE state = 'pending';
 CREATE INDEX callback_by_message ON callback (message_id);
