@@ -30,7 +30,7 @@ from heliograph.messaging.pricing import PriceList
 from heliograph.messaging.retry import DoubtPolicy, SubmitClass
 from heliograph.messaging.routing import Routes
 from heliograph.messaging.submissions import Order, Rules
-from heliograph.service import dispatch, receive
+from heliograph.service import dispatch, lane, receive
 from heliograph.service.dispatch import Dispatch
 from heliograph.service.receive import Receive
 from heliograph.service.sequence import MessageIds
@@ -386,8 +386,8 @@ class World:
         self.requests = pick.choice((5, 20, 50))
         self.rhythm = pick.choice((0.001, 0.1, 2.0))
         self.constants = {
-            (dispatch, "QUEUE_PARTS"): pick.choice((4, 16, 10_000)),
-            (dispatch, "CLAIM_MESSAGES"): pick.choice((1, 3, 2_000)),
+            (lane, "QUEUE_PARTS"): pick.choice((4, 16, 10_000)),
+            (lane, "CLAIM_MESSAGES"): pick.choice((1, 3, 2_000)),
             (dispatch, "_DUE_AT_ONCE"): pick.choice((2, 500)),
             (receive, "REFS_IN_MEMORY"): pick.choice((3, 30, 100_000)),
             (receive, "REFS_IN_RUN"): pick.choice((2, 20_000)),

@@ -7,20 +7,32 @@ that permutes ids, and the key that webhook secrets are derived from.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import os
 import secrets
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
+
+FILE = "keys.json"
+DATABASE = "heliograph.sqlite"  # what the keys belong to, in the same folder
+
+_Secret = Annotated[bytes, Meta(min_length=32, max_length=32)]
+
+
+class KeysError(Exception):
+    """The keys of a data folder are gone or damaged; the message says what to do."""
 
 
 class TokenKey(msgspec.Struct, frozen=True):
     """A key that signs tokens, by its id."""
 
-    kid: str
-    secret: bytes
+    kid: Annotated[str, Meta(min_length=1)]
+    secret: _Secret
 
 
 class Keys(msgspec.Struct, frozen=True):
@@ -28,9 +40,9 @@ class Keys(msgspec.Struct, frozen=True):
     shown.
     """
 
-    tokens: list[TokenKey]
-    ids: bytes
-    webhooks: bytes
+    tokens: Annotated[list[TokenKey], Meta(min_length=1)]
+    ids: _Secret
+    webhooks: _Secret
 
     def signing_key(self) -> tuple[str, bytes]:
         """The id and secret of the key that signs now."""
@@ -49,29 +61,62 @@ class Keys(msgspec.Struct, frozen=True):
 
 
 def load_or_create(folder: Path) -> Keys:
-    """The keys in `folder/keys.json`, made on first use. Raises `PermissionError` when others may read the file."""
-    path = folder / "keys.json"
+    """The keys in `folder/keys.json`, made when the data folder is new; of two processes that make them at once both
+    get the same. Raises `KeysError`, and `PermissionError` when others may read the file.
+    """
+    path = folder / FILE
     if not path.exists():
+        # Keys are made before a database, so one without keys has lost them, unless both were made just now.
+        if has_database(folder) and not path.exists():
+            raise KeysError(
+                f"{path} is gone, and {folder / DATABASE} is not: with new keys every message id and every webhook"
+                " secret would change; restore the file from the backup, or begin anew in another data folder"
+            )
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         fresh = Keys(
             [TokenKey(secrets.token_hex(4), secrets.token_bytes(32))], secrets.token_bytes(32), secrets.token_bytes(32)
         )
-        write_private(path, msgspec.json.encode(fresh))
-    if path.stat().st_mode & 0o077:
-        raise PermissionError(f"{path} can be read by others; run: chmod 600 {path}")
-    return msgspec.json.decode(path.read_bytes(), type=Keys)
+        with contextlib.suppress(FileExistsError):  # another process was first
+            write_private(path, msgspec.json.encode(fresh), replace=False)
+    return _load(path)
 
 
-def write_private(path: Path, content: bytes) -> None:
-    """Write a file of mode 0600, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.unlink(missing_ok=True)
+def has_database(folder: Path) -> bool:
+    """Whether a data folder holds a database with anything in it."""
+    try:
+        return (folder / DATABASE).stat().st_size > 0
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _load(path: Path) -> Keys:
+    try:
+        if path.stat().st_mode & 0o077 and path.is_file():
+            raise PermissionError(f"{path} can be read by others; run: chmod 600 {path}")
+        return msgspec.json.decode(path.read_bytes(), type=Keys)
+    except (IsADirectoryError, RecursionError, ValueError) as error:  # also what msgspec raises
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise KeysError(
+            f"{path} is damaged ({reason}); restore it from the backup: without it no message id and no webhook secret"
+            " that was given out is known"
+        ) from error
+
+
+def write_private(path: Path, content: bytes, *, replace: bool = True) -> None:
+    """Write a file of mode 0600, whole or not at all. Unless `replace`, raises `FileExistsError` when there is one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if replace:
+            temporary.replace(path)
+        else:
+            os.link(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)  # the name is only safe with its folder

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from heliograph.kit.keys import Keys, TokenKey, load_or_create, write_private
+from heliograph.kit.keys import Keys, KeysError, TokenKey, load_or_create, write_private
 
 
 def test_keys_are_made_once_and_stay(tmp_path: Path) -> None:
@@ -47,6 +49,66 @@ def test_file_that_others_may_read_is_refused_with_the_remedy(tmp_path: Path, mo
         load_or_create(tmp_path)
 
 
+def test_keys_that_are_gone_beside_data_are_not_made_anew(tmp_path: Path) -> None:
+    (tmp_path / "heliograph.sqlite").write_bytes(b"data")
+    with pytest.raises(KeysError, match=r"keys\.json is gone.*restore the file from the backup"):
+        load_or_create(tmp_path)
+    assert not (tmp_path / "keys.json").exists()
+
+
+def test_an_empty_database_is_no_data(tmp_path: Path) -> None:
+    (tmp_path / "heliograph.sqlite").touch()
+    load_or_create(tmp_path)
+
+
+def test_those_who_make_keys_at_once_get_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = Path.exists
+    monkeypatch.setattr(Path, "exists", lambda path: path.name != "keys.json" and looked(path))  # all find none
+    with ThreadPoolExecutor(4) as pool:
+        every = list(pool.map(lambda _: load_or_create(tmp_path), range(8)))
+    assert every == every[:1] * 8
+    assert [file.name for file in tmp_path.iterdir()] == ["keys.json"]
+
+
+SECRET, SHORT = base64.b64encode(bytes(32)).decode(), base64.b64encode(bytes(31)).decode()
+WHOLE = {"tokens": [{"kid": "a", "secret": SECRET}], "ids": SECRET, "webhooks": SECRET}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{}",
+        "[]",
+        "\x00\xff garbage",
+        "[" * 5_000,
+        json.dumps(WHOLE | {"tokens": []}),
+        json.dumps(WHOLE | {"tokens": [{"kid": "", "secret": SECRET}]}),
+        json.dumps(WHOLE | {"tokens": [{"kid": "a", "secret": SHORT}]}),
+        json.dumps(WHOLE | {"ids": 5}),
+        json.dumps(WHOLE | {"ids": SHORT}),
+        json.dumps(WHOLE | {"webhooks": "no base64!"}),
+    ],
+)
+def test_a_damaged_file_is_refused_with_the_remedy(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "keys.json"
+    write_private(path, content.encode("latin-1"))
+    with pytest.raises(KeysError, match=r"keys\.json is damaged.*backup"):
+        load_or_create(tmp_path)
+    assert path.read_bytes() == content.encode("latin-1")
+
+
+def test_the_form_of_the_file_is_what_it_was(tmp_path: Path) -> None:
+    write_private(tmp_path / "keys.json", json.dumps(WHOLE).encode())
+    assert load_or_create(tmp_path) == Keys([TokenKey("a", bytes(32))], bytes(32), bytes(32))
+
+
+def test_a_folder_in_the_place_of_the_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "keys.json").mkdir()
+    with pytest.raises(KeysError, match="directory"):
+        load_or_create(tmp_path)
+
+
 def test_while_rotating_the_last_key_signs_and_all_are_accepted() -> None:
     keys = Keys([TokenKey("old", b"1" * 32), TokenKey("new", b"2" * 32)], b"i" * 32, b"w" * 32)
     assert keys.signing_key() == ("new", b"2" * 32)
@@ -77,6 +139,9 @@ def test_private_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch
     path.chmod(0o644)
     write_private(path, b"second")
     assert path.read_bytes() == b"second"
+    with pytest.raises(FileExistsError):
+        write_private(path, b"other", replace=False)
+    assert path.read_bytes() == b"second"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
     def full(descriptor: int) -> None:
@@ -86,3 +151,4 @@ def test_private_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch
     with pytest.raises(OSError, match="space"):
         write_private(path, b"third")
     assert path.read_bytes() == b"second"
+    assert list(tmp_path.iterdir()) == [path]

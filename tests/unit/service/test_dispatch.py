@@ -12,7 +12,7 @@ from heliograph.carriers.interface import Submit
 from heliograph.messaging.delivery import ReceiptState
 from heliograph.messaging.retry import DoubtPolicy, SubmitClass
 from heliograph.messaging.submissions import Draft, Status
-from heliograph.service import dispatch
+from heliograph.service import lane
 from heliograph.store import interface as it
 
 TAKEN, UNKNOWN = SubmitClass.TAKEN, SubmitClass.UNKNOWN
@@ -162,8 +162,8 @@ def test_carrier_with_a_smaller_window_than_before_is_not_overrun_after_a_restar
 def test_messages_are_handed_over_in_the_order_of_acceptance_through_the_store_and_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatch, "QUEUE_PARTS", 8)
-    monkeypatch.setattr(dispatch, "CLAIM_MESSAGES", 3)
+    monkeypatch.setattr(lane, "QUEUE_PARTS", 8)
+    monkeypatch.setattr(lane, "CLAIM_MESSAGES", 3)
 
     async def scenario() -> None:
         carrier = ScriptedCarrier(window=4)
@@ -191,8 +191,8 @@ def test_messages_are_handed_over_in_the_order_of_acceptance_through_the_store_a
 def test_backlog_of_the_last_run_is_sent_whole_and_before_anything_new(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatch, "QUEUE_PARTS", 10)
-    monkeypatch.setattr(dispatch, "CLAIM_MESSAGES", 4)
+    monkeypatch.setattr(lane, "QUEUE_PARTS", 10)
+    monkeypatch.setattr(lane, "CLAIM_MESSAGES", 4)
 
     async def scenario() -> None:
         rig = await opened(tmp_path, ScriptedCarrier(window=2))
@@ -922,7 +922,7 @@ def test_past_the_backlog_bound_nothing_more_is_admitted(tmp_path: Path) -> None
 def test_message_that_ends_while_it_waits_in_the_store_takes_up_no_room_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatch, "QUEUE_PARTS", 4)
+    monkeypatch.setattr(lane, "QUEUE_PARTS", 4)
 
     async def scenario() -> None:
         carrier = ScriptedCarrier(window=2)

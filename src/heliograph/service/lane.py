@@ -1,0 +1,390 @@
+"""A lane: the way to one carrier, and the only one.
+
+A part goes on the wire only when the lane's *mark* covers it on disk; the mark moves inside group commits, by at most
+the free slots of the window, and a slot is free again when the part's outcome is on disk. So whatever lies above the
+mark was certainly never sent, and what lies below it without a stored outcome is in doubt and never more than the
+window: one row a carrier instead of one write a message.
+
+    accepted → queue (bounded; the rest waits in the store) → mark → ready → carrier → outcome → commit → slot free
+
+A lane does no I/O of its own: group commits ask it what to write (`plan`) and tell it what became of it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from heliograph.carriers.interface import Carrier, Outcome, Receipt, Submit
+from heliograph.kit.clock import Clock
+from heliograph.messaging import retry
+from heliograph.messaging.retry import DoubtPolicy, Next, SubmitClass
+from heliograph.messaging.submissions import Happening, Submission
+from heliograph.messaging.text import split
+from heliograph.service.receive import Receive
+from heliograph.store import interface as it
+
+QUEUE_PARTS = 10_000
+CLAIM_MESSAGES = 2_000
+_PAUSE_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+
+
+class _Assembly:
+    """A message of several parts while parts of it are queued or on the wire: it is decided on when none is left."""
+
+    __slots__ = ("failed", "lapsed", "open", "over", "taken")
+
+    def __init__(self, submission: Submission) -> None:
+        self.open = submission.request.text.segments - len(submission.taken)
+        self.taken = set(submission.taken)
+        self.failed: list[Outcome] = []
+        self.over = False  # a part was refused for good: what is not on the wire is not sent
+        self.lapsed = False  # because the validity ended
+
+
+class Lane:
+    """The way to one carrier. It is the carrier's `CarrierEvents`."""
+
+    def __init__(
+        self,
+        carrier_id: int,
+        carrier: Carrier,
+        receive: Receive,
+        clock: Clock,
+        commit_soon: Callable[[], None],
+        *,
+        doubt: DoubtPolicy,
+        max_waiting: int,
+    ) -> None:
+        self.carrier_id = carrier_id
+        self.carrier = carrier
+        self.max_waiting = max_waiting
+        self.waiting = 0  # messages accepted and without an outcome
+        self._in_store = 0  # of these, those that have not entered the queue
+        self._receive = receive
+        self._clock = clock
+        self._commit_soon = commit_soon
+        self._doubt = doubt
+        self._queue: deque[Submit] = deque()  # stored, above the mark
+        self._ready: deque[Submit] = deque()  # below the mark, not on the wire
+        self._granted = 0  # parts below the mark without a stored outcome
+        self._on_wire = 0  # parts that the carrier has not answered
+        self._last_queued = 0  # the number up to which messages have entered the queue
+        self._last_stored = 0  # the highest number that waits for this carrier
+        self._spilled = False  # the store holds messages that the queue has not
+        self._assemblies: dict[int, _Assembly] = {}
+        self._paused_times = 0
+        self._paused = False
+        self._stopped = False
+        self._retrying_commit = False
+        # Of outcomes not stored yet, and of the group under way: what to store, and how many slots that frees.
+        self._taken: list[it.Took] = []
+        self._retries: list[it.Retry] = []
+        self._endings: list[it.Ending] = []
+        self._freed = 0
+        self._storing: tuple[list[it.Took], list[it.Retry], list[it.Ending], int] = ([], [], [], 0)
+        self._coming: list[Submit] = []
+        self._grants = 0  # of the group under way: from the queue first, then from `_coming`
+
+    # -- recovery
+
+    def recover(self, state: it.LaneState) -> None:
+        """Take up where the last process ended. What was in doubt stands first: it keeps its numbers, below the mark,
+        and its slots.
+        """
+        self._last_queued = self._last_stored = state.number
+        mark = (state.number, state.part)
+        for submission in state.in_doubt:
+            for submit in self._parts(submission):
+                if (submission.number, submit.part) <= mark:
+                    self._ready.append(submit)
+                    self._granted += 1
+                else:
+                    self._queue.append(submit)
+        self._spilled = state.waiting > 0
+        self._in_store = state.waiting
+        self.waiting = state.waiting + len(state.in_doubt)
+
+    # -- the way in
+
+    def enters(self, submission: Submission) -> bool:
+        """A message of the group that is about to be committed: whether it enters the queue, or waits in the store
+        behind others.
+        """
+        if self._spilled or len(self._queue) + len(self._coming) >= QUEUE_PARTS:
+            self._spilled = True
+            return False
+        self._coming.extend(self._parts(submission))
+        return True
+
+    def stored(self, submission: Submission) -> None:
+        """A message is on disk and waits for this carrier."""
+        self.waiting += 1
+        self._in_store += 1
+        self._last_stored = submission.number
+
+    def wants_claim(self) -> bool:
+        """Whether messages should be fetched from the store."""
+        return self._spilled and len(self._queue) < QUEUE_PARTS // 2 and not self._stopped
+
+    def claim_from(self) -> tuple[int, int]:
+        """The number from which on a claim continues, and the highest that is stored now: to be given back to
+        `claimed`.
+        """
+        return self._last_queued, self._last_stored
+
+    def claimed(self, submissions: Sequence[Submission], last_stored: int) -> None:
+        """Messages fetched from the store, in order. With a group under way that brings its own, they are left for the
+        next claim.
+        """
+        if self._coming:
+            return
+        for submission in submissions:
+            if submission.number > self._last_queued:
+                self._queue.extend(self._parts(submission))
+                self._last_queued = submission.number
+                self._in_store -= 1
+        if self._last_stored == last_stored and len(submissions) < CLAIM_MESSAGES:
+            self._spilled = False
+            gone = max(0, self._in_store)  # ended by a receipt for a part of theirs while they waited for another try
+            self.waiting -= gone
+            self._in_store -= gone
+
+    def _parts(self, submission: Submission) -> list[Submit]:
+        text = submission.request.text
+        if text.segments == 1:
+            return [Submit(submission, 1, text.body)]
+        self._assemblies[submission.id] = _Assembly(submission)
+        return [
+            Submit(submission, part, body) for part, body in enumerate(split(text), 1) if part not in submission.taken
+        ]
+
+    # -- around a group commit
+
+    def plan(self) -> list[it.Op[Any]]:
+        """What this lane adds to the group: outcomes, and the mark over as many parts as slots are free then."""
+        self._storing = (self._taken, self._retries, self._endings, self._freed)
+        taken, retries, endings, freed = self._storing
+        self._taken, self._retries, self._endings, self._freed = [], [], [], 0
+        ops: list[it.Op[Any]] = []
+        if taken:
+            ops.append(it.StoreTaken(taken))
+        if retries:
+            ops.append(it.StoreRetries(retries))
+        if endings:
+            ops.append(it.Finish(endings, self._receive.report))
+        free = self.carrier.window - self._granted + freed
+        self._grants = 0 if self._stopped else max(0, min(free, len(self._queue) + len(self._coming)))
+        if self._stopped and self._ready and not self._on_wire:
+            ops.append(it.MoveMark(self.carrier_id, *self._certainly_sent_up_to()))
+        if self._grants:
+            at = self._grants - 1
+            last = self._queue[at] if at < len(self._queue) else self._coming[at - len(self._queue)]
+            ops.append(it.MoveMark(self.carrier_id, last.submission.number, last.part))
+            self._granted += self._grants
+        return ops
+
+    def _certainly_sent_up_to(self) -> tuple[int, int]:
+        """With nothing on the wire: the place behind which nothing was sent without an outcome to be stored now. So the
+        next process need not doubt what is left below the mark.
+        """
+        first = self._ready[0]
+        unknown = [
+            (outcome.submit.submission.number, outcome.submit.part)
+            for assembly in self._assemblies.values()
+            for outcome in assembly.failed
+            if outcome.result is SubmitClass.UNKNOWN
+        ]
+        return max([(first.submission.number, first.part - 1), *unknown])
+
+    def committed(self, refused: frozenset[int]) -> None:
+        """The group is on disk. `refused` are messages of it that were not stored after all (not covered by the
+        balance).
+        """
+        taken, _, endings, freed = self._storing
+        self._storing = ([], [], [], 0)
+        self._granted -= freed
+        self.waiting -= sum(1 for took in taken if took.last) + len(endings)
+        for _ in range(min(self._grants, len(self._queue))):
+            self._ready.append(self._queue.popleft())
+            self._grants -= 1
+        for index, submit in enumerate(self._coming):
+            granted = index < self._grants
+            if submit.submission.id in refused:
+                self._granted -= granted
+                self._assemblies.pop(submit.submission.id, None)
+                continue
+            if submit.submission.number != self._last_queued:
+                self._last_queued = submit.submission.number
+                self._in_store -= 1
+            (self._ready if granted else self._queue).append(submit)
+        self._coming, self._grants = [], 0
+        if self._last_queued < self._last_stored:
+            self._spilled = True
+        self.pump()
+        if self._queue and self._granted < self.carrier.window and not self._stopped:
+            self._commit_soon()  # slots were kept for messages that were not stored
+
+    def commit_failed(self) -> None:
+        """Nothing of the group is on disk: its outcomes wait for the next one, its messages do not exist."""
+        taken, retries, endings, freed = self._storing
+        self._storing = ([], [], [], 0)
+        self._taken[:0], self._retries[:0], self._endings[:0] = taken, retries, endings
+        self._freed += freed
+        self._granted -= self._grants
+        for submit in self._coming:
+            self._assemblies.pop(submit.submission.id, None)
+        self._coming, self._grants = [], 0
+        if (self._freed or self._queue) and not self._retrying_commit:
+            self._retrying_commit = True
+            self._clock.call_later(1.0, self._commit_again)
+
+    def _commit_again(self) -> None:
+        self._retrying_commit = False
+        self._commit_soon()
+
+    # -- the way out
+
+    def pump(self) -> None:
+        """Put on the wire what the mark covers."""
+        if not self._ready or self._paused or self._stopped:
+            return
+        now = self._clock.now_utc_ms()
+        sending: list[Submit] = []
+        room = self.carrier.window - self._on_wire  # less than what is ready only when the window was made smaller
+        while self._ready and len(sending) < room:
+            submit = self._ready.popleft()
+            assembly = self._assemblies.get(submit.submission.id) if self._assemblies else None
+            if assembly is not None and assembly.over:
+                self._part_ended(assembly, Outcome(submit, SubmitClass.PERMANENT, detail="an earlier part was refused"))
+            elif submit.submission.request.expires_utc_ms <= now:
+                self._lapsed(submit, now)
+            else:
+                sending.append(submit)
+        if sending:
+            self._on_wire += len(sending)
+            self.carrier.submit(sending)
+        if self._freed:
+            self._commit_soon()
+
+    def _lapsed(self, submit: Submit, now_utc_ms: int) -> None:
+        assembly = self._assemblies.get(submit.submission.id)
+        if assembly is not None:
+            assembly.lapsed = True
+            self._part_ended(assembly, Outcome(submit, SubmitClass.PERMANENT, detail="the validity ended"))
+            return
+        self._end_lapsed(submit.submission, now_utc_ms)
+        self._freed += 1
+
+    def _end_lapsed(self, submission: Submission, now_utc_ms: int) -> None:
+        happening = Happening.LEFT_IN_DOUBT if submission.doubted else Happening.LAPSED
+        detail = "the validity ended before it was sent" + (" again" if submission.doubted else "")
+        self._endings.append(it.Ending(submission.id, happening, now_utc_ms, detail=detail))
+
+    def stop(self) -> None:
+        """Hand over nothing more; outcomes are still stored."""
+        self._stopped = True
+
+    def resume(self) -> None:
+        """End a pause."""
+        self._paused = False
+        self.pump()
+
+    def outcomes(self, outcomes: Sequence[Outcome]) -> None:
+        """See `CarrierEvents`."""
+        now = self._clock.now_utc_ms()
+        back: list[Submit] = []
+        self._on_wire -= len(outcomes)
+        assert self._on_wire >= 0, "a submit ended twice"
+        for outcome in outcomes:
+            submission = outcome.submit.submission
+            if outcome.result in (SubmitClass.NOT_SENT, SubmitClass.LINK_FAULT, SubmitClass.THROTTLED):
+                back.append(outcome.submit)
+                if outcome.result is SubmitClass.THROTTLED:
+                    self._pause()
+            elif submission.request.text.segments > 1:
+                self._part_ended(self._assemblies[submission.id], outcome)
+            elif outcome.result is SubmitClass.TAKEN:
+                self._paused_times = 0
+                self._receive.expect(self.carrier_id, outcome.ref, submission.id, 1, 1)
+                self._taken.append(
+                    it.Took(submission.id, 1, 1, outcome.ref, now, True, submission.number != submission.id)
+                )
+                self._freed += 1
+            else:
+                self._freed += 1
+                self._decide(submission, outcome, 0, now)
+        if back:  # they keep their numbers and slots, and their place at the head
+            self._ready = deque(sorted([*back, *self._ready], key=lambda one: (one.submission.number, one.part)))
+            if not self._paused:
+                self._pause()
+        self._commit_soon()
+
+    def receipts(self, receipts: Sequence[Receipt], acknowledge: Callable[[bool], None]) -> None:
+        """See `CarrierEvents`."""
+        self._receive.receipts(self.carrier_id, receipts, acknowledge)
+
+    def _pause(self) -> None:
+        if self._paused:
+            return
+        self._paused = True
+        self._clock.call_later(_PAUSE_SECONDS[min(self._paused_times, len(_PAUSE_SECONDS) - 1)], self.resume)
+        self._paused_times += 1
+
+    def _part_ended(self, assembly: _Assembly, outcome: Outcome) -> None:
+        """One part of several has its outcome; the message is decided on with the last one."""
+        submission = outcome.submit.submission
+        now = self._clock.now_utc_ms()
+        parts = submission.request.text.segments
+        assembly.open -= 1
+        if outcome.result is SubmitClass.TAKEN:
+            self._paused_times = 0
+            assembly.taken.add(outcome.submit.part)
+            last = len(assembly.taken) == parts
+            retried = submission.number != submission.id
+            self._receive.expect(self.carrier_id, outcome.ref, submission.id, outcome.submit.part, parts)
+            self._taken.append(it.Took(submission.id, outcome.submit.part, parts, outcome.ref, now, last, retried))
+            self._freed += 1
+        else:
+            assembly.failed.append(outcome)
+            assembly.over = assembly.over or outcome.result is SubmitClass.PERMANENT
+        if assembly.open:
+            return
+        del self._assemblies[submission.id]
+        if assembly.failed:
+            worst = min(assembly.failed, key=lambda one: _GRAVITY.get(one.result, 9))
+            self._freed += len(assembly.failed)
+            unknown = sum(1 for one in assembly.failed if one.result is SubmitClass.UNKNOWN)
+            if assembly.lapsed and not assembly.taken and not unknown:
+                self._end_lapsed(submission, now)
+            else:
+                self._decide(submission, worst, len(assembly.taken) + unknown, now)
+
+    def _decide(self, submission: Submission, outcome: Outcome, parts_taken: int, now_utc_ms: int) -> None:
+        decision = retry.decide(outcome.result, submission.tries, self._doubt, doubted=submission.doubted)
+        if decision.next is Next.AGAIN:
+            due = now_utc_ms + round(decision.delay_seconds * 1000)
+            unknown = outcome.result is SubmitClass.UNKNOWN
+            event = "no answer, sent again: it may arrive twice" if unknown else f"put off ({outcome.result.value})"
+            again = it.Retry(
+                submission.id,
+                self.carrier_id,
+                due,
+                decision.spends_try,
+                now_utc_ms,
+                event,
+                outcome.detail,
+                doubted=unknown,
+            )
+            self._retries.append(again)
+            self.waiting -= 1  # until it is due: then it counts again
+            return
+        happening = decision.happening or Happening.TRIES_USED_UP
+        if parts_taken and happening is Happening.REFUSED:
+            happening = Happening.TRIES_USED_UP
+        self._endings.append(it.Ending(submission.id, happening, now_utc_ms, parts_taken, outcome.detail))
+
+
+# Which of several parts' failures decides: a refusal for good, then doubt, then the rest.
+_GRAVITY = {SubmitClass.PERMANENT: 0, SubmitClass.UNKNOWN: 1}
