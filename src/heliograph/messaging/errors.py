@@ -299,7 +299,7 @@ OVERLOADED = _kind(
 STORE_UNAVAILABLE = _kind(
     "store_unavailable",
     "The store cannot be written",
-    "The database did not take the write: the disk is full, or it is locked or out of reach. Nothing was accepted.",
+    "The database did not take the write: the disk is full, or it is locked or out of reach. Nothing was accepted, unless the detail says that this is not known.",
     "Repeat the request after the seconds in `Retry-After`; the operator sees the cause in the log and on `/readyz`.",
     "a full disk",
     fault=Fault.OURS,

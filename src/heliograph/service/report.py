@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 
 from heliograph.kit.ids import PublicIds
 from heliograph.messaging.submissions import Status
 from heliograph.service.accounts import Directory
 from heliograph.store.interface import CallbackDraft, Ended
+
+_log = logging.getLogger(__name__)
 
 Body = Callable[[str, str, Status, int], bytes]  # public id, recipient, status, done_utc_ms
 
@@ -28,7 +31,15 @@ class Report:
         wanted = [index for index, one in enumerate(ended) if one.account_id in self._reporting]
         public = self._ids.publish_each([ended[index].message_id for index in wanted])
         for index, public_id in zip(wanted, public, strict=True):
-            one = ended[index]
-            body = self._bodies[one.dialect](str(public_id), one.recipient, one.status, one.done_utc_ms)
-            drafts[index] = CallbackDraft("dlr", body)
+            drafts[index] = self._draft(ended[index], str(public_id))
         return drafts
+
+    def _draft(self, one: Ended, public_id: str) -> CallbackDraft | None:
+        """A bug in one body must not keep the whole group from being committed, now and ever again."""
+        try:
+            return CallbackDraft(
+                "dlr", self._bodies[one.dialect](public_id, one.recipient, one.status, one.done_utc_ms)
+            )
+        except Exception:
+            _log.exception("message %s has no delivery report: its body could not be written", public_id)
+            return None

@@ -12,7 +12,7 @@ from heliograph.messaging.accounts import Account, require_active
 from heliograph.messaging.submissions import Order, Request, Rules, Submission, draft
 from heliograph.service.dispatch import Dispatch
 from heliograph.service.sequence import MessageIds
-from heliograph.store.interface import Accept, Store, StoreError
+from heliograph.store.interface import Accept, Store, StoreError, Uncertain
 
 
 class Verdict(msgspec.Struct, frozen=True, gc=False):
@@ -78,11 +78,7 @@ class Submit:
 
         def stored(covered: list[bool] | StoreError) -> None:
             if isinstance(covered, StoreError):
-                answer(
-                    errors.OurFault(
-                        errors.STORE_UNAVAILABLE, "The store did not take the write; nothing was accepted. Try again."
-                    )
-                )
+                answer(_not_stored(covered))
                 return
             verdicts = [Verdict(id_) if paid else _NOT_COVERED for id_, paid in zip(public_ids, covered, strict=True)]
             if admitted is not None:
@@ -91,6 +87,17 @@ class Submit:
             answer(verdicts)
 
         self._store.submit(Accept(request, submissions), stored, count)
+
+
+def _not_stored(error: StoreError) -> errors.OurFault:
+    """The answer to a request whose group failed."""
+    if isinstance(error, Uncertain):
+        detail = (
+            "The store failed while it wrote: whether the messages were accepted is not known. Look before repeating."
+        )
+    else:
+        detail = "The store did not take the write; nothing was accepted. Try again."
+    return errors.OurFault(errors.STORE_UNAVAILABLE, detail)
 
 
 def as_error(error: Exception) -> errors.HeliographError:

@@ -65,7 +65,7 @@ def modules(*packages: str) -> Iterator[ModuleType]:
 def test_what_decides_and_serves_defines_no_exception_outside_the_tree() -> None:
     defined = {
         value
-        for module in modules("messaging", "service", "dialects", "carriers", "api", "kit")
+        for module in modules("messaging", "service", "dialects", "carriers", "api")
         for value in vars(module).values()
         if isinstance(value, type) and issubclass(value, BaseException) and value.__module__ == module.__name__
     }

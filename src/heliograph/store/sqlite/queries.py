@@ -93,11 +93,16 @@ FIND_REF = "SELECT message_id, part FROM ref WHERE carrier_id = ? AND run = ? AN
 
 # -- ending
 
-# The usual end, in one pass: a sent message of one part whose final receipt came. Rows that were not SENT are left for the slow path.
+# The usual end: a sent message of one part whose final receipt came. Those that are SENT come as one JSON text: a row
+# for each would give the interpreter lock away and take it back as often.
+SENT_MESSAGES = Bulk(
+    "SELECT json_group_array(json_array(id, account_id, dialect, recipient)) FROM message"
+    " WHERE id IN ({rows}) AND status = 1",
+    "?",
+)
 END_SENT = Bulk(
     "WITH ended (id, status, at) AS (VALUES {rows}) UPDATE message SET status = ended.status, done_utc_ms = ended.at"
-    " FROM ended WHERE message.id = ended.id AND message.status = 1"
-    " RETURNING id, account_id, dialect, recipient, status, done_utc_ms",
+    " FROM ended WHERE message.id = ended.id",
     "(?,?,?)",
 )
 # What deciding about an end needs, by row id.

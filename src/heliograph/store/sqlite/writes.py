@@ -22,7 +22,7 @@ from heliograph.store.sqlite.reads import Reads, bulk
 _MAY_BE_REFUSED = (it.CreateAccount, it.UpdateAccount, it.TopUp)
 # What a final receipt makes of a message that is SENT, as stored.
 _ENDS_SENT = {
-    state: int(submissions.TRANSITIONS[Status.SENT, happening])
+    state: submissions.TRANSITIONS[Status.SENT, happening]
     for state, happening in delivery.MEANING.items()
     if happening is not None
 }
@@ -268,11 +268,14 @@ class Writes:
         for r in op.receipts:
             if r.message_id and r.parts == 1 and r.state in _ENDS_SENT:
                 plain.setdefault(r.message_id, r)
-        ended = self._bulk(q.END_SENT, [(id_, _ENDS_SENT[r.state], r.at_utc_ms) for id_, r in plain.items()])
-        self._tell(
-            [it.Ended(id_, acc, dia, to, Status(status), at) for id_, acc, dia, to, status, at in ended], op.report
-        )
-        done = {row[0] for row in ended}
+        sent = [
+            (plain[row[0]], row)
+            for (chunk,) in self._bulk(q.SENT_MESSAGES, [(id_,) for id_ in plain])
+            for row in msgspec.json.decode(chunk, type=list[tuple[int, int, int, str]])
+        ]
+        self._bulk(q.END_SENT, [(r.message_id, int(_ENDS_SENT[r.state]), r.at_utc_ms) for r, _ in sent])
+        self._tell([it.Ended(*row, _ENDS_SENT[r.state], r.at_utc_ms) for r, row in sent], op.report)
+        done = {r.message_id for r, _ in sent}
         unmatched: list[it.PartReceipt] = []
         endings: list[it.Ending] = []
         for receipt in op.receipts:
