@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import secrets
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,7 +44,15 @@ class Accounts:
         self.server.cli_here("account", "topup", client.account, amount)
 
     def _create(self, *options: str) -> Client:
-        words = ["account", "create", "--name", "Customer", "--email", "customer@example.net", *options]
+        words = [
+            "account",
+            "create",
+            "--name",
+            f"Customer {secrets.token_hex(4)}",
+            "--email",
+            "customer@example.net",
+            *options,
+        ]
         return Client(self.server, self.server.cli_here(*words).data)
 
 

@@ -233,6 +233,7 @@ async def serving(settings: Settings) -> AsyncIterator[tuple[App, uvicorn.Server
             max_connections=http.max_connections,
             request_timeout_seconds=http.request_timeout_seconds,
             keep_alive_seconds=http.keep_alive_seconds,
+            trusted_proxies=http.trusted_proxies,
         )
         api = build(app.services)
         config = uvicorn.Config(

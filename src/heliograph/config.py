@@ -12,9 +12,12 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
+import re
 import ssl
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
@@ -22,7 +25,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from heliograph.messaging.numbers import PrefixMap
-from heliograph.messaging.pricing import parse_money
+from heliograph.messaging.pricing import MICROS, parse_money
 from heliograph.messaging.retry import DoubtPolicy
 from heliograph.webhooks.guard import parse_networks
 
@@ -30,11 +33,25 @@ PREFIX = "HELIOGRAPH_"
 DATA_VARIABLE = "HELIOGRAPH_DATA"  # what the commands read; the same as HELIOGRAPH_DATA__DIR
 
 _Some = Meta(min_length=1)
-_Positive = Meta(ge=1)
-_MoreThanZero = Meta(gt=0)
-_NotNegative = Meta(ge=0)
 _Port = Meta(ge=1, le=65535)
 _Parts = Meta(ge=1, le=255)  # what the header of a part can count
+_Hour = Meta(gt=0, le=3_600)
+_Delay = Meta(ge=0, le=3_600_000)
+_Timeout = Meta(gt=0, le=60)  # as in webhooks.sender
+
+# Read by commands and tests, not settings.
+_OTHERS = ("CONFIG", "COMMAND", "WEBHOOK_SECRET", "TEST_SEED", "SIM_SEED", "SIM_SEEDS")
+# What Kubernetes tells of services named heliograph and heliograph-….
+_KUBERNETES = re.compile(r"(.+_)?(SERVICE_(HOST|PORT(_.+)?)|PORT_[0-9]+_(TCP|UDP|SCTP)_(PROTO|PORT|ADDR))")
+_HOST_NAME = re.compile(
+    r"(?=.{1,253}\Z)(?!(.*\.)?[0-9]+\.?\Z)(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?", re.I | re.A
+)
+_CARRIER_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.A)  # names its log, too
+_MAX_PRICE = 100_000  # of a segment: what the largest request costs stays within 64 bits
+
+
+def _up_to(most: int) -> Meta:
+    return Meta(ge=1, le=most)
 
 
 def _is(description: str) -> Meta:
@@ -57,22 +74,31 @@ class HttpSettings(Struct, frozen=True):
     tls_cert: Annotated[str, _is("A PEM file with the certificate chain; with tls_key it turns TLS on.")] = ""
     tls_key: Annotated[str, _is("A PEM file with the certificate's private key.")] = ""
     lean_door: Annotated[bool, _is("Answer the hot sends without Starlette: faster, and otherwise the same.")] = True
-    max_body_bytes: Annotated[int, _Positive, _is("A request with a longer body gets 413.")] = 1_048_576
-    max_header_bytes: Annotated[int, _Positive, _is("A longer request line and headers together get 431.")] = 32_768
+    max_body_bytes: Annotated[int, _up_to(67_108_864), _is("A request with a longer body gets 413.")] = 1_048_576
+    max_header_bytes: Annotated[int, _up_to(1_048_576), _is("A longer request line and headers together get 431.")] = (
+        32_768
+    )
     request_timeout_seconds: Annotated[
-        float, _MoreThanZero, _is("A request not received whole by then has its connection closed.")
+        float, _Hour, _is("A request not received whole by then has its connection closed.")
     ] = 30.0
-    keep_alive_seconds: Annotated[int, _Positive, _is("An idle connection is closed after this time.")] = 75
-    max_connections: Annotated[int, _Positive, _is("Connections at once; what comes on top is turned away.")] = 10_000
+    keep_alive_seconds: Annotated[int, _up_to(3_600), _is("An idle connection is closed after this time.")] = 75
+    max_connections: Annotated[
+        int, _up_to(1_000_000), _is("Connections at once; what comes on top is turned away.")
+    ] = 10_000
+    trusted_proxies: Annotated[
+        tuple[str, ...], _is("Networks of proxies whose word on the caller's address is taken, e.g. 10.0.0.5.")
+    ] = ()
 
 
 class LimitsSettings(Struct, frozen=True):
     """What one request may ask for, and how much may wait."""
 
-    recipients: Annotated[int, _Positive, _is("Recipients of one request, at most.")] = 1_000
+    recipients: Annotated[int, _up_to(100_000), _is("Recipients of one request, at most.")] = 1_000
     segments: Annotated[int, _Parts, _is("Segments of one message, at most.")] = 10
     waiting_rows: Annotated[
-        int, _Positive, _is("Rows that may wait to be stored; past it requests get 503 and nothing is accepted.")
+        int,
+        _up_to(10_000_000),
+        _is("Rows that may wait to be stored; past it requests get 503 and nothing is accepted."),
     ] = 200_000
 
 
@@ -89,10 +115,10 @@ class CallbacksSettings(Struct, frozen=True):
         tuple[str, ...], _is("Networks that callbacks may go to although they are not public, e.g. 127.0.0.0/8.")
     ] = ()
     timeout_seconds: Annotated[
-        float, _MoreThanZero, _is("A customer's server that has not answered by then has not acknowledged.")
+        float, _Timeout, _is("A customer's server that has not answered by then has not acknowledged.")
     ] = 15.0
-    in_flight: Annotated[int, _Positive, _is("Callbacks under way at once, all customers together.")] = 256
-    in_flight_per_endpoint: Annotated[int, _Positive, _is("Callbacks under way at once to one customer.")] = 32
+    in_flight: Annotated[int, _up_to(10_000), _is("Callbacks under way at once, all customers together.")] = 256
+    in_flight_per_endpoint: Annotated[int, _up_to(10_000), _is("Callbacks under way at once to one customer.")] = 32
 
 
 class CarrierSettings(Struct, frozen=True):
@@ -100,13 +126,13 @@ class CarrierSettings(Struct, frozen=True):
 
     kind: Annotated[Literal["simulator"], _is("What the carrier is.")] = "simulator"
     window: Annotated[
-        int, _Positive, _is("Submits without a stored outcome, at most: after a crash no more are in doubt.")
+        int, _up_to(100_000), _is("Submits without a stored outcome, at most: after a crash no more are in doubt.")
     ] = 1_000
-    backlog: Annotated[int, _Positive, _is("Messages that may wait for the carrier; past it requests get 503.")] = (
-        5_000_000
-    )
-    answer_ms: Annotated[int, _NotNegative, _is("The simulator answers a submit after about this time.")] = 5
-    receipt_ms: Annotated[int, _NotNegative, _is("The simulator's receipt follows after about this time.")] = 200
+    backlog: Annotated[
+        int, _up_to(1_000_000_000), _is("Messages that may wait for the carrier; past it requests get 503.")
+    ] = 5_000_000
+    answer_ms: Annotated[int, _Delay, _is("The simulator answers a submit after about this time.")] = 5
+    receipt_ms: Annotated[int, _Delay, _is("The simulator's receipt follows after about this time.")] = 200
     doubt: Annotated[
         DoubtPolicy, _is("Messages sent and never answered: resend them (some may arrive twice) or hold them.")
     ] = DoubtPolicy.RESEND
@@ -158,6 +184,7 @@ class Setting(Struct, frozen=True):
     path: Where
     description: str
     default: Any
+    bounds: str = ""  # as people write them; "" where there are none
 
     @property
     def name(self) -> str:
@@ -208,7 +235,7 @@ def reference() -> list[Setting]:
             found += _fields((section, "simulator"), CarrierSettings)
         else:
             price = 'The price of a segment to numbers with this prefix ("" for all others), a decimal string.'
-            found.append(Setting((section, "default", ""), price, "1.00"))
+            found.append(Setting((section, "default", ""), price, "1.00", f"0 to {_MAX_PRICE}"))
     return found
 
 
@@ -253,7 +280,8 @@ def read(
     if problems:
         raise ConfigError(problems)
     settings = msgspec.convert(tree, Settings)
-    problems = [f"{path or 'settings'}: {problem}" for problem in _inconsistent(settings)]
+    variables = {dotted(at): entry.where for at, entry in entries.items() if entry.text}
+    problems = [f"{path or 'settings'}: {problem}" for problem in _inconsistent(settings, variables)]
     if problems:
         raise ConfigError(problems)
     return Effective(settings, {dotted(at): entry.where for at, entry in entries.items() if entry.where})
@@ -277,7 +305,18 @@ def toml(value: Any) -> str:
 def _fields(path: Where, kind: type[Struct]) -> list[Setting]:
     hints = get_type_hints(kind, include_extras=True)
     defaults = msgspec.to_builtins(kind())
-    return [Setting((*path, key), hints[key].__metadata__[-1].description, defaults[key]) for key in defaults]
+    return [
+        Setting(
+            (*path, key), hints[key].__metadata__[-1].description, defaults[key], _bounds(hints[key].__metadata__[0])
+        )
+        for key in defaults
+    ]
+
+
+def _bounds(meta: Meta) -> str:
+    if meta.le is None:
+        return ""
+    return f"{meta.ge} to {meta.le}" if meta.ge is not None else f"more than {meta.gt}, at most {meta.le}"
 
 
 def _of_file(path: Path) -> Iterator[tuple[Where, _Given]]:
@@ -304,16 +343,30 @@ def _leaves(path: Where, value: Any) -> Iterator[tuple[Where, Any]]:
 
 def _of_environment(env: Mapping[str, str], problems: list[str]) -> dict[Where, _Given]:
     found: dict[Where, _Given] = {}
-    mistaken = {PREFIX + "_".join(setting.path).upper(): setting.variable for setting in reference()}
     if folder := env.get(DATA_VARIABLE):
         found["data", "dir"] = _Given(DATA_VARIABLE, folder, text=True)
     for variable in sorted(env):
         value = env[variable]
         if variable.startswith(PREFIX) and "__" in variable:
             found[tuple(variable.removeprefix(PREFIX).lower().split("__"))] = _Given(variable, value, text=True)
-        elif variable in mistaken and not value.startswith("tcp://"):  # so Kubernetes announces a service "heliograph"
-            problems.append(f"{variable} is not a setting; it is written with two underscores: {mistaken[variable]}")
+        elif variable.startswith(PREFIX):
+            problems += _unknown(variable, value)
     return found
+
+
+def _unknown(variable: str, value: str) -> Iterator[str]:
+    """What is wrong with a variable that is not written like a setting: nothing, if somebody reads it."""
+    others = [DATA_VARIABLE, *(PREFIX + name for name in _OTHERS)]
+    of_kubernetes = _KUBERNETES.fullmatch(variable.removeprefix(PREFIX)) or re.match("(tcp|udp|sctp)://", value)
+    if variable in others or of_kubernetes:
+        return
+    settings = reference()
+    mistaken = {PREFIX + "_".join(setting.path).upper(): setting.variable for setting in settings}
+    if variable in mistaken:
+        yield f"{variable} is not a setting; it is written with two underscores: {mistaken[variable]}"
+        return
+    near = difflib.get_close_matches(variable, [*others[:4], *(setting.variable for setting in settings)], 1, 0.0)
+    yield f"{variable} is read by nobody; did you mean {near[0]}? If it is another program's, rename it"
 
 
 def _enter(tree: dict[str, Any], at: Where, entry: _Given, problems: list[str]) -> None:
@@ -347,18 +400,22 @@ def _type_of(at: Where) -> Any:
 
 
 def _converted(entry: _Given, hint: Any) -> Any:
-    if not entry.text:
-        return msgspec.convert(entry.value, hint)
-    if getattr(hint, "__origin__", None) == tuple[str, ...]:
+    if entry.text and getattr(hint, "__origin__", None) == tuple[str, ...]:
         return tuple(part.strip() for part in entry.value.split(",") if part.strip())
-    return msgspec.convert(entry.value, hint, strict=False)
+    value = msgspec.convert(entry.value, hint, strict=not entry.text)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise msgspec.ValidationError("Expected a finite number")
+    if "\0" in str(value):
+        raise msgspec.ValidationError("Expected a text without U+0000")
+    return value
 
 
 def _complaint(at: Where, entry: _Given, error: Exception) -> str:
     reason = str(error).replace("`", "")
     of_section = [one for one in reference() if one.path[0] == at[0]]
     known = next((one for one in of_section if at[0] == "prices" or one.path[-1] == at[-1]), None)
-    remedy = f"; the default is {toml(known.default)}. {known.description}" if known else ""
+    bounds = f", the bounds are {known.bounds}" if known and known.bounds else ""
+    remedy = f"; the default is {toml(known.default)}{bounds}. {known.description}" if known else ""
     return f"{entry.where}: {dotted(at)} = {toml(entry.value)}: {reason[:1].lower()}{reason[1:]}{remedy}"
 
 
@@ -383,17 +440,34 @@ def _suggestion(at: Where) -> str:
 # -- what must fit together
 
 
-def _inconsistent(settings: Settings) -> Iterator[str]:
+def _inconsistent(settings: Settings, variables: Mapping[str, str]) -> Iterator[str]:
+    if not _is_host(settings.http.host):
+        usual = "127.0.0.1 is this machine alone, 0.0.0.0 and :: are all its addresses"
+        yield f"http.host = {toml(settings.http.host)} is neither an IP address nor a host name; {usual}"
     yield from _wrong_tls(settings.http)
     yield from _wrong_prices(settings.prices)
     yield from _wrong_carriers(settings)
     callbacks = settings.callbacks
-    try:
-        parse_networks(callbacks.allow_networks)
-    except ValueError as error:
-        yield f"callbacks.allow_networks: {error}"
+    lists = {
+        "callbacks.allow_networks": callbacks.allow_networks,
+        "http.trusted_proxies": settings.http.trusted_proxies,
+    }
+    for name, networks in lists.items():
+        try:
+            parse_networks(networks)
+        except ValueError as error:
+            commas = f"; in {variables[name]} commas separate entries" if name in variables else ""
+            yield f"{name}: {error}{commas}"
     if callbacks.in_flight_per_endpoint > callbacks.in_flight:
         yield "callbacks.in_flight_per_endpoint is more than callbacks.in_flight; lower it, or raise the other"
+
+
+def _is_host(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return _HOST_NAME.fullmatch(host) is not None
+    return True
 
 
 def _wrong_tls(http: HttpSettings) -> Iterator[str]:
@@ -417,8 +491,8 @@ def _wrong_prices(prices: Prices) -> Iterator[str]:
         for prefix, price in entries.items():
             try:
                 PrefixMap({prefix: price})
-                if parse_money(price) < 0:
-                    raise ValueError("a price is zero or more")
+                if not 0 <= parse_money(price) <= _MAX_PRICE * MICROS:
+                    raise ValueError(f"a price is zero or more, and at most {_MAX_PRICE}")
             except ValueError as error:
                 yield f"{dotted(('prices', name, prefix))} = {toml(price)}: {error}"
 
@@ -429,6 +503,8 @@ def _wrong_carriers(settings: Settings) -> Iterator[str]:
         known = ", ".join(carriers) or "there are none"
         yield f"messages.default_carrier = {toml(default)} is not one of [carriers]: {known}; name one, or add it"
     for name, carrier in carriers.items():
+        if not _CARRIER_NAME.fullmatch(name):
+            yield f"{dotted(('carriers', name))}: the name of a carrier has 1 to 64 letters, digits, - and _; rename it"
         if carrier.window < settings.limits.segments:
             yield (
                 f"{dotted(('carriers', name))}.window = {carrier.window} is less than limits.segments ="

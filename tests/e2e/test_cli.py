@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -19,7 +20,11 @@ from tests.harness.client import Client, phone
 from tests.harness.server import Ran, Server, cli_here, environment, free_port
 
 CREDENTIALS = {"base_url", "account_id", "realtime", "webhook_secret"}
-CREATE = ("account", "create", "--name", "Acme", "--email", "sms@acme.example")
+NUMBERS = itertools.count(1)
+
+
+def create() -> tuple[str, ...]:
+    return ("account", "create", "--name", f"Acme {next(NUMBERS)}", "--email", "sms@acme.example")
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +78,7 @@ def test_the_demo_account_is_as_described(server: Server, opening_balance: str) 
 @pytest.mark.parametrize("running", [True, False])
 def test_account_create_prints_the_credentials(server: Server, resting: Server, running: bool) -> None:
     command = server.cli if running else resting.cli_here
-    made = command(*CREATE, "--balance", "5.00", "--sender", "Acme").data
+    made = command(*create(), "--balance", "5.00", "--sender", "Acme").data
     assert set(made) == CREDENTIALS
     assert set(made["realtime"]) == {"client_id", "client_secret"}
     assert made["webhook_secret"].startswith("whsec_")
@@ -82,7 +87,7 @@ def test_account_create_prints_the_credentials(server: Server, resting: Server, 
 
 
 def test_an_account_can_send_within_two_seconds_of_its_creation(server: Server) -> None:
-    made = server.cli_here(*CREATE, "--balance", "5.00", "--sender", "Acme").data
+    made = server.cli_here(*create(), "--balance", "5.00", "--sender", "Acme").data
     newcomer = Client(server, made).wait_effective(within=2)
     assert newcomer.balance() == "5.00"
     assert newcomer.send(sender="Acme").status == 200
@@ -90,7 +95,7 @@ def test_an_account_can_send_within_two_seconds_of_its_creation(server: Server) 
 
 
 def test_a_new_account_has_the_demos_senders_no_money_and_the_policy_possible(server: Server) -> None:
-    newcomer = Client(server, server.cli_here(*CREATE).data).wait_effective()
+    newcomer = Client(server, server.cli_here(*create()).data).wait_effective()
     assert newcomer.balance() == "0.00"
     assert newcomer.send(sender="96000").status == 200
     assert newcomer.send(["+123456789"]).status == 400
@@ -101,7 +106,7 @@ def test_an_account_made_without_a_server_is_there_when_one_starts(data: Path) -
     server = Server(data)
     with server:
         pass
-    made = server.cli_here(*CREATE, "--balance", "2.00").data
+    made = server.cli_here(*create(), "--balance", "2.00").data
     with server:
         customer = Client(server, {**made, "base_url": server.base_url})
         assert customer.balance() == "2.00"
@@ -124,7 +129,7 @@ def test_account_show_and_list_tell_much_but_no_secret(server: Server, resting: 
 
 
 def test_account_topup_adds_to_the_balance(server: Server) -> None:
-    made = server.cli_here(*CREATE, "--balance", "1.00").data
+    made = server.cli_here(*create(), "--balance", "1.00").data
     server.cli_here("account", "topup", made["account_id"], "2.50")
     customer = Client(server, made).wait_effective()
     assert customer.balance() == "3.50"
@@ -135,7 +140,7 @@ def test_account_topup_adds_to_the_balance(server: Server) -> None:
 
 
 def test_account_callbacks_sets_both_urls(server: Server) -> None:
-    made = server.cli_here(*CREATE).data
+    made = server.cli_here(*create()).data
     dlr, mo = "https://customer.example/dlr?x=1", "https://customer.example/mo"
     server.cli_here("account", "callbacks", made["account_id"], "--dlr-url", dlr, "--mo-url", mo)
     shown = server.cli_here("account", "show", made["account_id"]).out
@@ -243,6 +248,27 @@ def test_the_data_folder_can_be_named_by_the_environment_or_be_the_default(
     assert cli_here("account", "list", json=True).data == expected
 
 
+def test_keys_that_are_lost_or_damaged_are_refused_by_everything(resting: Server, data: Path) -> None:
+    shutil.copytree(resting.data, data)
+    keys = data / "keys.json"
+    whole = keys.read_bytes()
+    served = {"http.port": str(free_port())}
+    for content in (None, b"", b"{}"):
+        if content is None:
+            keys.unlink()
+        else:
+            keys.write_bytes(content)
+            keys.chmod(0o600)
+        for words in (("serve",), ("demo",), create(), ("account", "list"), ("message", "list"), ("audit",)):
+            ran = cli_here(*words, data=data, check=False, settings=served)
+            refused(ran, 3)
+            assert str(keys) in ran.err
+            assert "backup" in ran.err
+        assert keys.exists() is (content is not None)
+    keys.write_bytes(whole)
+    assert cli_here("message", "list", data=data).code == 0
+
+
 # -- audit
 
 
@@ -273,7 +299,7 @@ def test_audit_notices_money_that_nobody_paid_in(resting: Server, data: Path) ->
 
 
 def test_listen_receives_verifies_and_answers(server: Server) -> None:
-    made = server.cli_here(*CREATE, "--balance", "9.00").data
+    made = server.cli_here(*create(), "--balance", "9.00").data
     customer = Client(server, made).wait_effective()
     port = free_port()
     command = [sys.executable, "-m", "heliograph", "listen", "--port", str(port), "--secret", made["webhook_secret"]]

@@ -11,6 +11,7 @@ from heliograph import config
 from heliograph.cli.config import template
 from heliograph.config import ConfigError, Settings, read
 from heliograph.messaging.retry import DoubtPolicy
+from heliograph.webhooks.sender import MAX_TIMEOUT_SECONDS
 
 
 def file(folder: Path, text: str) -> Path:
@@ -136,6 +137,21 @@ def test_what_is_not_a_setting_is_refused_with_the_remedy(tmp_path: Path, text: 
         ({"HELIOGRAPH_CARRIERS__SIMULATOR__WINDOW": "9"}, "less than limits.segments = 10"),
         ({"HELIOGRAPH_MESSAGES__DEFAULT_CARRIER": "x"}, 'messages.default_carrier = "x" is not one of [carriers]'),
         ({"HELIOGRAPH_CALLBACKS__IN_FLIGHT": "5"}, "in_flight_per_endpoint is more than"),
+        ({"HELIOGRAPH_CALLBACKS__TIMEOUT_SECONDS": "61"}, "the bounds are more than 0, at most 60"),
+        ({"HELIOGRAPH_CALLBACKS__TIMEOUT_SECONDS": "nan"}, "timeout_seconds"),
+        ({"HELIOGRAPH_HTTP__REQUEST_TIMEOUT_SECONDS": "inf"}, "request_timeout_seconds"),
+        ({"HELIOGRAPH_CARRIERS__SIMULATOR__WINDOW": "9" * 30}, "the bounds are 1 to 100000"),
+        ({"HELIOGRAPH_CARRIERS__A/B__WINDOW": "50"}, "the name of a carrier"),
+        ({"HELIOGRAPH_HTTP__HOST": "no host"}, 'http.host = "no host" is neither'),
+        ({"HELIOGRAPH_HTTP__HOST": "127.0.0.300"}, "is neither"),
+        ({"HELIOGRAPH_HTTP__HOST": "a" * 64}, "is neither"),
+        ({"HELIOGRAPH_HTTP__HOST": "http://x"}, "is neither"),
+        ({"HELIOGRAPH_HTTP__TRUSTED_PROXIES": "10.0.0.1;10.0.0.2"}, "TRUSTED_PROXIES commas separate entries"),
+        ({"HELIOGRAPH_CALLBACKS__ALLOW_NETWORKS": "::1 ::2"}, "ALLOW_NETWORKS commas separate entries"),
+        ({"HELIOGRAPH_PRICES__DEFAULT__": "100001"}, "at most 100000"),
+        ({"HELIOGRAPH_DATE": "/x"}, "did you mean HELIOGRAPH_DATA?"),
+        ({"HELIOGRAPH_PORT": "9"}, "did you mean HELIOGRAPH_HTTP__PORT?"),
+        ({"HELIOGRAPH_LOGLEVEL": "info"}, "did you mean HELIOGRAPH_LOG__LEVEL?"),
     ],
 )
 def test_what_cannot_be_used_is_refused(env: dict[str, str], named: str) -> None:
@@ -153,11 +169,53 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     assert len(problems(path, {"HELIOGRAPH_LIMITS__SEGMENTS": "0"})) == 4
 
 
+@pytest.mark.parametrize("setting", config.reference(), ids=lambda setting: setting.name)
+def test_every_number_is_finite_and_bounded(setting: config.Setting, tmp_path: Path) -> None:
+    if isinstance(setting.default, bool) or not isinstance(setting.default, int | float):
+        return
+    assert setting.bounds
+    for value in ("nan", "inf", "-inf", "-1", "1e300", "9" * 40):
+        assert len(problems(None, {setting.variable: value})) == 1, value
+        path = file(tmp_path, f"[{'.'.join(setting.path[:-1])}]\n{setting.path[-1]} = {value}\n")
+        assert len(problems(path, {})) == 1, value
+
+
+def test_the_longest_timeout_is_the_senders() -> None:
+    longest = read(None, {}, given={"callbacks.timeout_seconds": MAX_TIMEOUT_SECONDS})
+    assert longest.settings.callbacks.timeout_seconds == MAX_TIMEOUT_SECONDS
+    with pytest.raises(ConfigError):
+        read(None, {}, given={"callbacks.timeout_seconds": MAX_TIMEOUT_SECONDS + 0.1})
+
+
+@pytest.mark.parametrize("host", ["localhost", "sms.example.com", "a_b-c.", "::1", "fe80::1%eth0", "192.0.2.1", "3com"])
+def test_a_host_is_an_address_or_a_name(host: str) -> None:
+    assert Settings.load(None, {"HELIOGRAPH_HTTP__HOST": host}).http.host == host
+
+
+def test_a_text_with_a_nul_is_no_path(tmp_path: Path) -> None:
+    assert "U+0000" in problems(file(tmp_path, '[data]\ndir = "a\\u0000b"'), {})[0]
+
+
+def test_a_list_of_a_file_is_told_nothing_of_commas(tmp_path: Path) -> None:
+    (problem,) = problems(file(tmp_path, "[http]\ntrusted_proxies = ['10.0.0.0/8', 'x']"), {})
+    assert "'x' is not a network" in problem
+    assert "commas" not in problem
+
+
 def test_variables_of_others_are_no_business_of_ours() -> None:
     env = {
         "HELIOGRAPH_HTTP_PORT": "tcp://10.0.0.1:80",
-        "HELIOGRAPH_SERVICE_HOST": "x",
+        "HELIOGRAPH_SERVICE_HOST": "10.0.0.1",
+        "HELIOGRAPH_SERVICE_PORT": "80",
+        "HELIOGRAPH_SERVICE_PORT_HTTP": "80",
+        "HELIOGRAPH_PORT": "tcp://10.0.0.1:80",
+        "HELIOGRAPH_PORT_80_TCP": "tcp://10.0.0.1:80",
+        "HELIOGRAPH_PORT_80_TCP_ADDR": "10.0.0.1",
+        "HELIOGRAPH_PANEL_PORT_80_TCP_PROTO": "tcp",
         "HELIOGRAPH_WEBHOOK_SECRET": "y",
+        "HELIOGRAPH_CONFIG": "z",
+        "HELIOGRAPH_COMMAND": "./dev run heliograph",
+        "HELIOGRAPH_TEST_SEED": "1",
     }
     assert Settings.load(None, env) == Settings()
 

@@ -27,14 +27,16 @@ _STYLE: Final = """
 }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 1rem/1.6 system-ui, sans-serif; }
-header, main { max-width: 44rem; margin: 0 auto; padding: 1rem 1.25rem; }
+header, main { max-width: 52rem; margin: 0 auto; padding: 1rem 1.25rem; }
 header { border-bottom: 1px solid var(--line); }
 header a { margin-right: 1rem; }
 h1 { font-size: 1.6rem; line-height: 1.25; margin: 1rem 0 .25rem; }
 h2 { font-size: 1.05rem; margin: 1.75rem 0 .25rem; }
 p { margin: .25rem 0 .75rem; }
 a { color: var(--sun); }
-code { font: .9em ui-monospace, monospace; overflow-wrap: anywhere; }
+code { font: .9em ui-monospace, monospace; }
+pre code { overflow-wrap: anywhere; }
+@media (min-width: 40rem) { td code { white-space: nowrap; } wbr { display: none; } }
 pre { border: 1px solid var(--line); border-radius: .4rem; padding: .75rem; white-space: pre-wrap; margin: .25rem 0; }
 .faint { color: var(--faint); }
 table { border-collapse: collapse; width: 100%; }
@@ -87,7 +89,7 @@ class Pages:
     async def _serve_error(self, request: Request) -> Response:
         page = self._errors.get(request.path_params["code"])
         if page is None:
-            raise errors.CallerError(errors.NOT_FOUND, "There is no error of this name; see the list of all errors.")
+            raise errors.CallerError(errors.NOT_FOUND, "There is no error of this name.")
         return ReplyResponse(page)
 
 
@@ -129,6 +131,11 @@ def _paragraph(text: str) -> str:
     return f"<p>{marked}</p>"
 
 
+def _code(text: str) -> str:
+    """Code that breaks nowhere but after `_`, and at spaces."""
+    return f"<code>{escape(text, quote=False).replace('_', '_<wbr>')}</code>"
+
+
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     heads = "".join(f'<th scope="col">{name}</th>' for name in head)
     lines = "\n".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
@@ -140,17 +147,17 @@ def _statuses(kind: Kind) -> list[tuple[str, str]]:
     recipient = realtime.RECIPIENT_STATUS.get(kind.code)
     shown = [str(realtime.STATUS[kind.code])]
     if recipient is not None:
-        submission = f'<code>"status": "{recipient}"</code> for the recipient, in a 200'
+        submission = _code(f'"status": "{recipient}"') + " for the recipient, in a 200"
         shown = [submission] if shown == ["200"] else [*shown, submission]
     if kind.code in realtime.OAUTH_ERRORS:
-        shown.append(f'<code>"error": "{realtime.OAUTH_ERRORS[kind.code]}"</code>')
+        shown.append(_code(f'"error": "{realtime.OAUTH_ERRORS[kind.code]}"'))
     return [(realtime.NAME, "; ".join(shown))]
 
 
 def _error(kind: Kind) -> bytes:
     return _page(
         kind.title,
-        f'<h1>{escape(kind.title)}</h1>\n<p class="faint"><code>{kind.code}</code></p>\n',
+        f'<h1>{escape(kind.title)}</h1>\n<p class="faint">{_code(kind.code)}</p>\n',
         _section("What happened", _paragraph(kind.cause)),
         _section("What to do", _paragraph(kind.remedy)),
         _section("Does trying again help?", f"<p>{_RETRY[kind.retry]}</p>"),
@@ -164,7 +171,7 @@ def _index() -> bytes:
     for fault, title in _FAULTS.items():
         kinds = [kind for kind in errors.REGISTRY.values() if kind.fault is fault]
         rows = [
-            (f'<a href="/errors/{kind.code}"><code>{kind.code}</code></a>', escape(kind.title), _statuses(kind)[0][1])
+            (f'<a href="/errors/{kind.code}">{_code(kind.code)}</a>', escape(kind.title), _statuses(kind)[0][1])
             for kind in kinds
         ]
         tables.append(_section(title, _table(("Error", "Meaning", escape(realtime.NAME)), rows)))
@@ -187,6 +194,7 @@ def _not_found(detail: str, request_id: str) -> bytes:
     return _page(
         "Not found",
         f"<h1>Not found</h1>\n<p>{escape(detail)}</p>\n",
+        '<p>What there is: <a href="/errors">all errors</a>, and <a href="/">where else to look</a>.</p>\n',
         f'<p class="faint">Request <code>{request_id}</code></p>\n',
     )
 

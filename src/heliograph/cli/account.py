@@ -1,9 +1,10 @@
-"""`heliograph account`: customers, their money and their callbacks. A running server follows within a second."""
+"""`heliograph account`: customers, their money and their callbacks. A running server follows within two seconds."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +18,7 @@ from heliograph.cli.common import (
     AccountId,
     Data,
     Json,
+    explained,
     find_account,
     group,
     print_json,
@@ -29,7 +31,15 @@ from heliograph.cli.common import (
     show_time,
     with_store,
 )
-from heliograph.cli.credentials import DEMO_SENDER, Credentials, credentials, new_realtime_secrets, new_ref
+from heliograph.cli.credentials import (
+    DEMO_SENDER,
+    KEPT,
+    LOOPBACK,
+    Credentials,
+    credentials,
+    new_realtime_secrets,
+    new_ref,
+)
 from heliograph.config import Settings
 from heliograph.dialects import realtime
 from heliograph.kit.keys import load_or_create
@@ -38,9 +48,15 @@ from heliograph.messaging.accounts import Account, AccountStatus
 from heliograph.messaging.numbers import NumberPolicy
 from heliograph.messaging.pricing import exact, parse_money, show_balance
 from heliograph.store.interface import CreateAccount, Reads, Store, TopUp, UpdateAccount
-from heliograph.webhooks.guard import Guard, check_url
+from heliograph.webhooks.guard import Guard, check_url, parse_networks
 
 commands = group("Accounts: customers and their money.")
+
+_REF = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+_TOO_MUCH = re.compile(r"-?[0-9]{13,}(\.[0-9]{1,6})?", re.ASCII)
+_LARGEST = "999999999999.999999"
+_LONGEST = 200
 
 
 @commands.command()
@@ -73,22 +89,30 @@ def create(
     heliograph account create --name Shop --email it@shop.example --sender SHOP --sender 96000 --json
     """
     micros = _micros(balance)
+    if micros < 0:
+        refuse(f"--balance {balance}: an account begins with 0 or more", WRONG)
     allowed = _senders(sender or [DEMO_SENDER])
     client = new_realtime_secrets()
     account = Account(
         id=0,
         ref=_ref(ref),
-        name=_some("--name", name),
-        email=_some("--email", email),
+        name=_name(name),
+        email=_email(email),
         senders=None if any_sender else frozenset(allowed),
         default_sender=allowed[0],
         numbers=numbers,
         created_utc_ms=_now(),
     )
     operation = CreateAccount(account, [client.credential(realtime.DIALECT)], micros)
-    base_url = served_url(data) or Settings.load(None, os.environ).base_url
-    keys = load_or_create(data)
-    created = with_store(data, lambda store: store.apply(operation), create=True)
+
+    async def act(store: Store) -> Account:
+        await store.read(lambda reads: _require_new_name(reads, name))
+        return await store.apply(operation)
+
+    with explained(data):
+        base_url = served_url(data) or Settings.load(None, os.environ).base_url
+        keys = load_or_create(data)
+    created = with_store(data, act, create=True)
     issued = credentials(base_url, created, client, keys)
     if json:
         print_json(issued)
@@ -152,6 +176,8 @@ def topup(
     """
 
     micros = _micros(amount)
+    if len(note) > _LONGEST or not note.isprintable():
+        refuse(f"--note {note[:_LONGEST]!r}: a note has at most {_LONGEST} characters, all of them printable", WRONG)
 
     async def act(store: Store) -> dict[str, str]:
         found = await store.read(lambda reads: find_account(reads, account))
@@ -191,7 +217,7 @@ def callbacks(
     changes = {key: _url(url) for key, url in urls.items() if url is not None}
     found = _update(data, account, changes)
     for url in changes.values():
-        _warn(url)
+        _warn(url, demo=(data / KEPT).exists())
     shown = {"account_id": found.ref, "dlr_url": found.dlr_url, "mo_url": found.mo_url}
     if json:
         print_json(shown)
@@ -241,7 +267,8 @@ def _micros(amount: str) -> int:
     try:
         return parse_money(amount)
     except ValueError as error:
-        refuse(str(error), WRONG)
+        too_much = f"{amount[:40]} is too much; the largest amount is {_LARGEST}"
+        refuse(too_much if _TOO_MUCH.fullmatch(amount) else str(error), WRONG)
 
 
 def _url(text: str) -> str:
@@ -251,13 +278,15 @@ def _url(text: str) -> str:
         refuse(str(error), WRONG)
 
 
-def _warn(url: str) -> None:
+def _warn(url: str, *, demo: bool) -> None:
     """Say so when a URL leads where servers do not call unless their settings allow it."""
+    guard = Guard(parse_networks(LOOPBACK) if demo else ())
     with contextlib.suppress(ValueError):  # a name; what it leads to is seen at each call
-        reason = Guard().refusal(urlsplit(url).hostname or "")
+        host = urlsplit(url).hostname or ""
+        reason = guard.refusal(host)
         if reason:
-            note = f"{url} is a {reason} address: only a server that has it in callbacks.allow_networks calls it"
-            typer.echo(f"note: {note} (the demo allows loopback)", err=True)
+            note = f"{host} is not a public address ({reason}): only a server that has it in callbacks.allow_networks"
+            typer.echo(f"note: {note} calls {url}", err=True)
 
 
 def _senders(values: list[str]) -> list[str]:
@@ -269,15 +298,28 @@ def _senders(values: list[str]) -> list[str]:
 def _ref(value: str | None) -> str:
     if value is None:
         return new_ref()
-    if not (value.isascii() and value.replace("_", "").replace("-", "").isalnum() and len(value) <= 64):
-        refuse(f"--id {value!r}: an id has 1 to 64 letters, digits, - and _", WRONG)
+    if not _REF.fullmatch(value):
+        refuse(f"--id {value!r}: an id has 1 to 64 letters, digits, - and _, and begins with a letter or digit", WRONG)
     return value
 
 
-def _some(option: str, value: str) -> str:
-    if not value.strip() or not value.isprintable():
-        refuse(f"{option} {value!r}: write something that can be read", WRONG)
+def _name(value: str) -> str:
+    if not value.strip() or not value.isprintable() or len(value) > _LONGEST:
+        refuse(f"--name {value[:_LONGEST]!r}: a name has 1 to {_LONGEST} characters, all of them printable", WRONG)
     return value
+
+
+def _email(value: str) -> str:
+    if not _EMAIL.fullmatch(value) or not value.isprintable() or len(value) > _LONGEST:
+        refuse(f"--email {value[:_LONGEST]!r}: write an address like ops@example.com", WRONG)
+    return value
+
+
+def _require_new_name(reads: Reads, name: str) -> None:
+    """Refuse a name by which another account is found."""
+    other = next((one for one in reads.accounts() if name in (one.name, one.ref)), None)
+    if other is not None:
+        refuse(f"account {other.ref} is found by the name {name!r} already; choose another name")
 
 
 def _now() -> int:
@@ -319,3 +361,4 @@ def _print_created(account: Account, issued: Credentials, balance_micros: int) -
         )
     )
     say("Keep the client secret: it is not stored and cannot be shown again.")
+    say("A server that is running takes up to two seconds to know the account.")

@@ -1,7 +1,7 @@
 """What the commands share: exit codes, the data folder, finding an account, printing.
 
 0  done; the answer is yes
-1  the answer is no: there is no such thing, the audit found differences, the name is taken
+1  the answer is no: there is no such thing, the audit found differences, the name is taken, the balance forbids it
 2  the command or a setting is wrong
 3  the environment is in the way: no data folder, a store that cannot be opened, a port in use
     70 a bug: there is a traceback above
@@ -10,10 +10,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import errno
 import socket
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
@@ -22,16 +23,15 @@ import typer
 
 from heliograph.config import DATA_VARIABLE, PREFIX, DataSettings
 from heliograph.kit.ids import PublicIds
-from heliograph.kit.keys import load_or_create, write_private
+from heliograph.kit.keys import FILE, has_database, load_or_create, write_private
 from heliograph.messaging.accounts import Account
-from heliograph.store.interface import Reads, Store
+from heliograph.store.interface import Reads, Store, StoreError, Unavailable, Uncertain
 
 T = TypeVar("T")
 
 NO, WRONG, UNUSABLE, BUG = 1, 2, 3, 70
 
 DATA_FOLDER = Path(DataSettings().dir)
-_KEYS = "keys.json"  # what makes a folder a data folder
 _URL = "base-url"
 
 Data = Annotated[
@@ -81,7 +81,8 @@ def with_store(folder: Path, act: Callable[[Store], Awaitable[T]], *, create: bo
         finally:
             await store.close()
 
-    return asyncio.run(run())
+    with explained(folder):
+        return asyncio.run(run())
 
 
 def read(folder: Path, query: Callable[[Reads], T]) -> T:
@@ -90,10 +91,41 @@ def read(folder: Path, query: Callable[[Reads], T]) -> T:
 
 
 def require_data(folder: Path) -> None:
-    """Refuse a folder that holds no data, rather than make an empty one."""
-    if not (folder / _KEYS).is_file():
+    """Refuse a folder that holds no data, rather than make an empty one; and one whose keys are lost or damaged."""
+    if not (folder / FILE).exists() and not has_database(folder):
         what = "holds no Heliograph data" if folder.exists() else "does not exist"
         refuse(f"the data folder {folder} {what}; name the server's with --data or {DATA_VARIABLE}", UNUSABLE)
+    load_or_create(folder)
+
+
+@contextlib.contextmanager
+def explained(folder: Path) -> Iterator[None]:
+    """Name the data folder and a remedy when it is the folder that is in the way."""
+    try:
+        yield
+    except (Unavailable, Uncertain) as error:
+        refuse(_trouble(folder, error, str(error)), UNUSABLE)
+    except OSError as error:
+        if not error.filename or not Path(str(error.filename)).is_relative_to(folder):
+            raise
+        refuse(_trouble(folder, error, f"{error.filename}: {error.strerror}"), UNUSABLE)
+
+
+_REMEDIES = (
+    (("serves", "; "), ""),  # it names one
+    (("full", "space", "Quota"), "make room on its disk"),
+    (("locked",), "try again in a moment"),
+    (("corrupt", "malformed", "not a database"), "restore it from the backup"),
+    (
+        ("unable to open", "readonly", "read-only", "ermission", "irectory", "exists"),
+        "it must be one that this user may read and write; correct its owner and mode, or name another with --data",
+    ),
+)
+
+
+def _trouble(folder: Path, error: StoreError | OSError, text: str) -> str:
+    remedy = next((remedy for words, remedy in _REMEDIES if any(word in text for word in words)), "look at its disk")
+    return f"the data folder {folder}: {text}{'; ' * bool(remedy)}{remedy}"
 
 
 def public_ids(folder: Path) -> PublicIds:

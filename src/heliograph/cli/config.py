@@ -86,7 +86,11 @@ def template() -> str:
         if setting.path[:-1] != table:
             table = setting.path[:-1]
             lines += ["", *_heading(table)]
-        lines += [f"# {setting.description}", f"#{config.dotted(setting.path[-1:])} = {config.toml(setting.default)}"]
+        bounds = f" Bounds: {setting.bounds}." if setting.bounds else ""
+        lines += [
+            f"# {setting.description}{bounds}",
+            f"#{config.dotted(setting.path[-1:])} = {config.toml(setting.default)}",
+        ]
     return "\n".join(lines) + "\n"
 
 

@@ -12,6 +12,8 @@ from heliograph.messaging.accounts import Account
 from heliograph.service.accounts import Secrets, new_secrets
 
 DEMO_SENDER = "96000"
+LOOPBACK = ("127.0.0.0/8", "::1/128")  # where the demo's callbacks may go
+KEPT = "demo-credentials.json"  # in the data folder of a demo
 _REF_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 
 

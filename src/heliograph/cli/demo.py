@@ -12,9 +12,20 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from heliograph.cli.common import DATA_FOLDER, UNUSABLE, Data, refuse, remember_url, require_free_port
+from heliograph.cli.common import (
+    DATA_FOLDER,
+    UNUSABLE,
+    WRONG,
+    Data,
+    explained,
+    refuse,
+    remember_url,
+    require_free_port,
+)
 from heliograph.cli.credentials import (
     DEMO_SENDER,
+    KEPT,
+    LOOPBACK,
     Credentials,
     RealTimeCredentials,
     credentials,
@@ -22,10 +33,11 @@ from heliograph.cli.credentials import (
 )
 from heliograph.cli.listen import Receiver
 from heliograph.cli.watch import Watch
-from heliograph.config import Settings, read
+from heliograph.config import PREFIX, Settings, read
 from heliograph.dialects import realtime
 from heliograph.kit.keys import write_private
 from heliograph.messaging.accounts import Account
+from heliograph.messaging.errors import CallerError
 from heliograph.messaging.numbers import NumberPolicy
 from heliograph.messaging.pricing import parse_money, show_balance
 from heliograph.service.accounts import Secrets
@@ -36,10 +48,9 @@ if TYPE_CHECKING:
 
 REF = "demo"
 BALANCE = "457.00"
-KEPT = "demo-credentials.json"
 LOG = "heliograph.log"
 COMMAND_VARIABLE = "HELIOGRAPH_COMMAND"  # how the person at the terminal calls this program
-LOOPBACK = ("127.0.0.0/8", "::1/128")
+_TLS = ("CERT", "KEY")
 _LISTENER_PATH = "/the-demo-listens-here"
 
 
@@ -65,11 +76,26 @@ def demo(
     heliograph demo --port 9000 --data /tmp/try --credentials /tmp/try.json
     heliograph demo --tls-cert cert.pem --tls-key key.pem
     """
+    if (tls_cert is None) != (tls_key is None) and not any(f"{PREFIX}HTTP__TLS_{end}" in os.environ for end in _TLS):
+        given, missing = ("--tls-key", "--tls-cert") if tls_cert is None else ("--tls-cert", "--tls-key")
+        refuse(f"{given} without {missing}: TLS needs a certificate and its private key, both PEM; give both", WRONG)
+    if credentials_file is not None:
+        _require_writable(credentials_file, data)
     settings = _settings(port, data, tls_cert, tls_key)
     require_free_port(settings.http.host, settings.http.port)
     import uvloop
 
-    uvloop.run(_serve(settings, credentials_file))
+    with explained(data):
+        uvloop.run(_serve(settings, credentials_file))
+
+
+def _require_writable(file: Path, data: Path) -> None:
+    """Refuse a file that cannot be written in the end, before anything is made."""
+    if file.is_dir():
+        refuse(f"--credentials {file} is a folder; name a file", UNUSABLE)
+    if file.parent.absolute() != data.absolute() and not os.access(file.parent, os.W_OK):
+        what = "cannot be written" if file.parent.is_dir() else "does not exist"
+        refuse(f"--credentials {file}: its folder {what}; choose another", UNUSABLE)
 
 
 def _settings(port: int | None, data: Path, tls_cert: Path | None, tls_key: Path | None) -> Settings:
@@ -130,9 +156,26 @@ async def _account(running: App) -> tuple[Account, Credentials]:
             " (`heliograph serve` still serves this one)",
             UNUSABLE,
         )
+    else:
+        _require_right(running, account, client)
     issued = credentials(running.settings.base_url, account, client, running.keys)
     _keep(folder, issued)
     return account, issued
+
+
+def _require_right(running: App, account: Account, client: Secrets) -> None:
+    """Refuse credentials that were altered, or are of another folder: no call with them would be answered."""
+    try:
+        found = running.directory.authenticate(realtime.DIALECT, client.public_id, client.secret)
+    except CallerError:
+        found = None
+    if found is None or found.id != account.id:
+        path = Path(running.settings.data.dir) / KEPT
+        refuse(
+            f"{path} does not hold the credentials of account {account.ref}: it was altered, or is another folder's;"
+            " put the right one back, or use another --data folder (`heliograph serve` still serves this one)",
+            UNUSABLE,
+        )
 
 
 def _creation(client: Secrets, now_utc_ms: int) -> CreateAccount:
@@ -205,7 +248,7 @@ Paste into another terminal: get a token, look at the balance, send a message, a
 
 {_calls(issued)}
 The simulated carrier looks at the last four digits of the recipient: 0001 is reported undelivered, 0002 rejected,
-0010 never answered; everything else is delivered. More to try:
+0010 never answered: sent three times in all, then UNKNOWN, and charged; everything else is delivered. More to try:
 
 {command} message timeline "$ID"{data}
 {command} account create --name Shop --email shop@example.com --balance 5.00{data}

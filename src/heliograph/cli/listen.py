@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 import signal
 import sys
@@ -13,13 +14,30 @@ from typing import Annotated
 
 import msgspec
 import typer
-from aiohttp import web
+from aiohttp import http_exceptions, web
 
 from heliograph.cli.common import UNUSABLE, WRONG, Json, refuse
 from heliograph.webhooks import signature
 
 SECRET_VARIABLE = "HELIOGRAPH_WEBHOOK_SECRET"  # noqa: S105 (a name)
 _STATUSES = range(200, 600)
+_log = logging.getLogger(__name__)
+
+
+def _shorten(record: logging.LogRecord) -> bool:
+    """What cannot be read as HTTP is the caller's fault: one line, no traceback."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, http_exceptions.HttpProcessingError | web.RequestPayloadError | OSError):
+        reason = " ".join(str(getattr(error, "message", error)).split())[:100]
+        record.msg, record.args, record.exc_info = f"a request could not be read: {_printable(reason)}", (), None
+        if isinstance(error, web.RequestPayloadError):
+            return record.levelno == logging.WARNING  # ours; aiohttp's own comes besides
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+    return record.levelno >= logging.WARNING
+
+
+_log.setLevel(logging.DEBUG)
+_log.addFilter(_shorten)
 
 
 class Received(msgspec.Struct, frozen=True):
@@ -58,7 +76,7 @@ class Receiver:
         """Listen; the URL to give as callback URL. Raises `OSError` when the address cannot be had."""
         application = web.Application()
         application.router.add_route("*", "/{path:.*}", self._receive)
-        runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
+        runner = web.AppRunner(application, access_log=None, logger=_log, shutdown_timeout=1.0)
         await runner.setup()
         try:
             await web.TCPSite(runner, self._host, self._port).start()
@@ -76,7 +94,11 @@ class Receiver:
             self._runner = None
 
     async def _receive(self, request: web.Request) -> web.Response:
-        body = await request.read()
+        try:
+            body = await request.read()
+        except web.RequestPayloadError:
+            _log.warning("", exc_info=True)
+            return web.Response(status=400)
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         verified, why_not = self._verify(request, body)
         self._received(
@@ -137,11 +159,15 @@ async def run(port: int, *, answers: Sequence[int], secret: str, host: str, as_j
     """Receive and print until SIGINT or SIGTERM. Raises `OSError` for a port that cannot be had, `ValueError`."""
 
     def show(callback: Received) -> None:
-        print(msgspec.json.encode(callback).decode() if as_json else line(callback), flush=True)
+        try:
+            print(msgspec.json.encode(callback).decode() if as_json else line(callback), flush=True)
+        except BrokenPipeError:  # whoever read along has left
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            stopped.set()
 
+    stopped = asyncio.Event()
     receiver = Receiver(show, secret=secret, answers=answers, host=host, port=port)
     url = await receiver.start()
-    stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     verifying = "" if secret else f" Signatures are not verified: give --secret, or set {SECRET_VARIABLE}."
@@ -174,12 +200,15 @@ def listen(
     """
     try:
         asyncio.run(run(port, answers=parse_answers(answer), secret=secret, host=host, as_json=json))
+    except UnicodeError:
+        refuse(f"--host {host!r} is neither an address nor a host name", WRONG)
     except ValueError as error:
         refuse(str(error), WRONG)
     except OSError as error:
         taken = error.errno == errno.EADDRINUSE
         remedy = "; stop what listens there, or choose another with --port" if taken else ""
-        refuse(f"cannot listen on {host} port {port}: {os.strerror(error.errno or 0)}{remedy}", UNUSABLE)
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or error
+        refuse(f"cannot listen on {host} port {port}: {reason}{remedy}", UNUSABLE)
     except KeyboardInterrupt:
         pass
 
@@ -188,7 +217,7 @@ def _compact(body: str) -> str:
     """JSON without the spaces; anything else as it is."""
     try:
         return msgspec.json.encode(msgspec.json.decode(body)).decode()
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return body
 
 

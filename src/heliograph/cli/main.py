@@ -13,8 +13,9 @@ from heliograph import __version__
 from heliograph.cli import account, audit, config, demo, listen, message, serve
 from heliograph.cli.common import BUG, NO, UNUSABLE, WRONG, CommandError
 from heliograph.config import ConfigError
+from heliograph.kit.keys import KeysError
 from heliograph.messaging.errors import HeliographError
-from heliograph.store.interface import Conflict, Missing, StoreError
+from heliograph.store.interface import Conflict, Missing, Refused, StoreError
 
 app = typer.Typer(
     name="heliograph",
@@ -27,7 +28,7 @@ app = typer.Typer(
     heliograph message timeline ID   what happened to a message
 
     \b
-    Exit codes: 0 done; 1 the answer is no (no such thing, the audit found differences);
+    Exit codes: 0 done; 1 the answer is no (no such thing, not enough money, the audit found differences);
     2 the command or a setting is wrong; 3 the environment is in the way (no data folder, port in use); 70 a bug.
     """,
     no_args_is_help=True,
@@ -63,7 +64,7 @@ def _root(
 def main() -> None:
     """Run the command line. Only a bug ends in a traceback."""
     try:
-        app()
+        app(prog_name="heliograph")
     except CommandError as error:
         _end(str(error), error.code)
     except ConfigError as error:
@@ -71,7 +72,9 @@ def main() -> None:
     except HeliographError as error:
         _end(error.detail, WRONG)
     except StoreError as error:
-        _end(str(error), NO if isinstance(error, Conflict | Missing) else UNUSABLE)
+        _end(str(error), NO if isinstance(error, Conflict | Missing | Refused) else UNUSABLE)
+    except KeysError as error:
+        _end(str(error), UNUSABLE)
     except BrokenPipeError:  # the reader of a pipe has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)

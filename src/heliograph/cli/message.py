@@ -11,6 +11,7 @@ import typer
 
 from heliograph.cli.common import (
     DATA_FOLDER,
+    WRONG,
     Data,
     Json,
     MessageId,
@@ -131,6 +132,8 @@ def timeline(message: MessageId, data: Data = DATA_FOLDER, json: Json = False) -
 
 def _load(data: Path, message: str) -> Story:
     """Everything about a message by its public id."""
+    if not message:
+        refuse("the message's ID is empty; give a submissionId as the API returned it", WRONG)
     require_data(data)
     ids = public_ids(data)
     well_formed = message.isascii() and message.isdigit() and not message.startswith("0") and len(message) <= 16

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from heliograph.cli.common import remember_url, require_free_port
+from heliograph.cli.common import explained, remember_url, require_free_port
 from heliograph.cli.config import SettingsFile
 from heliograph.config import read
 
@@ -41,4 +41,5 @@ def serve(
         remember_url(Path(settings.data.dir), settings.base_url)
         print(f"heliograph serves {settings.data.dir} at {settings.base_url}", file=sys.stderr)
 
-    app.run(settings, on_ready=ready)
+    with explained(Path(settings.data.dir)):
+        app.run(settings, on_ready=ready)

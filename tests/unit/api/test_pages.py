@@ -39,7 +39,7 @@ class Text(HTMLParser):
         assert self.open == []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag != "meta":
+        if tag not in ("meta", "wbr"):
             self.open.append(tag)
         self.links += [value or "" for name, value in attrs if name in ("href", "src")]
 
@@ -76,6 +76,20 @@ def test_pages_need_nothing_from_elsewhere(site: Running) -> None:
         assert re.fullmatch(r"default-src 'none'; style-src 'sha256-[A-Za-z0-9+/]{43}='", policy)
         assert b"viewport" in answer.body
         assert b"prefers-color-scheme: dark" in answer.body
+
+
+def test_codes_break_after_underscores_and_nowhere_else(site: Running) -> None:
+    for path in ("/errors", "/errors/method_not_allowed"):
+        page = get(site, path).body.decode()
+        assert "<code>method_<wbr>not_<wbr>allowed</code>" in page
+        tables_and_titles = re.sub(r"<pre>.*?</pre>|<style>.*?</style>", "", page, flags=re.DOTALL)
+        assert not re.search(r"<code>[^<]*_(?!<wbr>)", tables_and_titles.replace("_<wbr>", ""))
+        assert "anywhere" not in page.replace("pre code { overflow-wrap: anywhere; }", "")
+
+
+def test_what_is_not_there_leads_to_the_list(site: Running) -> None:
+    links = Text(get(site, "/errors/nothing").body.partition(b"<main>")[2].partition(b"</main>")[0]).links
+    assert links == ["/errors", "/"]
 
 
 def test_every_link_leads_somewhere(site: Running) -> None:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from tests.unit.cli.conftest import Command
+
+from heliograph.cli.credentials import KEPT
+from heliograph.store.interface import UpdateAccount
+from heliograph.store.sqlite import SqliteStore
 
 CREATE = ("account", "create", "--name", "Acme", "--email", "sms@acme.example")
 
@@ -36,6 +42,7 @@ def test_people_see_the_credentials_once(heliograph: Command) -> None:
     printed = heliograph(*CREATE).out
     (secret,) = [word for word in printed.split() if word.startswith("rts_")]
     assert "cannot be shown again" in printed
+    assert "up to two seconds" in printed
     assert secret not in heliograph("account", "show", "Acme").out
 
 
@@ -46,7 +53,18 @@ def test_people_see_the_credentials_once(heliograph: Command) -> None:
         (("--sender", "much too long a name"), "much too long a name"),
         (("--id", "no spaces"), "no spaces"),
         (("--numbers", "loose"), "loose"),
+        (("--balance", "-5"), "--balance -5"),
+        (("--balance", "1000000000000"), "the largest amount is 999999999999.999999"),
+        (("--id", "-x"), "begins with a letter"),
+        (("--id", "x" * 65), "1 to 64"),
         (("--name", " "), "--name"),
+        (("--name", "x" * 201), "1 to 200"),
+        (("--name", "a\nb"), "printable"),
+        (("--email", "acme.example"), "ops@example.com"),
+        (("--email", "@acme.example"), "ops@example.com"),
+        (("--email", "a b@acme.example"), "ops@example.com"),
+        (("--email", "a@b@acme.example"), "ops@example.com"),
+        (("--email", "a@\x07"), "ops@example.com"),
     ],
 )
 def test_a_mistake_is_exit_code_2_and_makes_nothing(heliograph: Command, words: tuple[str, ...], named: str) -> None:
@@ -62,11 +80,50 @@ def test_an_id_that_is_taken_is_exit_code_1(heliograph: Command) -> None:
 def test_an_account_is_found_by_its_name_while_no_other_has_it(heliograph: Command) -> None:
     made = heliograph.json(*CREATE)["account_id"]
     assert heliograph.json("account", "show", "Acme")["account_id"] == made
-    other = heliograph.json(*CREATE)["account_id"]
+    other = heliograph.json("account", "create", "--name", "Other", "--email", "x@acme.example")["account_id"]
+    rename(heliograph, other, "Acme")  # as earlier versions allowed
     refused = heliograph("account", "show", "Acme", code=1).err
     assert made in refused
     assert other in refused
     assert [one["account_id"] for one in heliograph.json("account", "list")] == [made, other]
+
+
+def rename(heliograph: Command, ref: str, name: str) -> None:
+    async def act() -> None:
+        store = SqliteStore(heliograph.folder)
+        await store.open()
+        account = await store.read(lambda reads: reads.account(ref))
+        assert account is not None
+        await store.apply(UpdateAccount(account.id, {"name": name}))
+        await store.close()
+
+    asyncio.run(act())
+
+
+def test_a_name_by_which_another_account_is_found_is_refused(heliograph: Command) -> None:
+    heliograph(*CREATE, "--id", "first")
+    assert "account first" in heliograph(*CREATE, code=1).err
+    assert "account first" in heliograph("account", "create", "--name", "first", "--email", "x@y.example", code=1).err
+    assert len(heliograph.json("account", "list")) == 1
+
+
+def test_a_balance_does_not_go_below_zero(heliograph: Command) -> None:
+    heliograph(*CREATE, "--id", "acme", "--balance", "1")
+    assert heliograph("account", "topup", "acme", "-1.000001", code=1).err.strip()
+    assert heliograph.json("account", "show", "acme")["balance"] == "1.00"
+    assert heliograph.json("account", "topup", "acme", "-1")["balance"] == "0.00"
+
+
+@pytest.mark.parametrize(("amount", "largest"), [("1" + "0" * 12, True), ("-" + "9" * 13 + ".5", True), ("1e9", False)])
+def test_an_amount_that_is_too_large_is_told_the_largest(heliograph: Command, amount: str, largest: bool) -> None:
+    heliograph(*CREATE, "--id", "acme")
+    assert ("999999999999.999999" in heliograph("account", "topup", "acme", amount, code=2).err) is largest
+
+
+@pytest.mark.parametrize("note", ["x" * 201, "two\nlines", "\x1b[2J"])
+def test_a_note_is_a_line_that_can_be_read(heliograph: Command, note: str) -> None:
+    heliograph(*CREATE, "--id", "acme")
+    assert "--note" in heliograph("account", "topup", "acme", "1", "--note", note, code=2).err
 
 
 def test_topping_up_adds_or_takes_and_is_a_posting_with_a_note(heliograph: Command) -> None:
@@ -81,12 +138,22 @@ def test_topping_up_adds_or_takes_and_is_a_posting_with_a_note(heliograph: Comma
 
 def test_callbacks_are_set_shown_and_cleared_one_by_one(heliograph: Command) -> None:
     heliograph(*CREATE, "--id", "acme")
+    for url, reason in (("http://0.0.0.0/", "(unspecified address)"), ("http://[::ffff:7f00:1]/", "(IPv4-mapped)")):
+        said = heliograph("account", "callbacks", "acme", "--dlr-url", url).err
+        assert "is not a public address " + reason in said
     assert heliograph("account", "callbacks", "acme", "--dlr-url", "https://acme.example/dlr").err == ""
     assert "loopback" in heliograph("account", "callbacks", "acme", "--mo-url", "http://127.0.0.1:9/mo").err
     shown = heliograph.json("account", "callbacks", "acme")
     assert shown == {"account_id": "acme", "dlr_url": "https://acme.example/dlr", "mo_url": "http://127.0.0.1:9/mo"}
     assert heliograph.json("account", "callbacks", "acme", "--dlr-url", "")["dlr_url"] == ""
     assert "ftp" in heliograph("account", "callbacks", "acme", "--dlr-url", "ftp://acme.example/", code=2).err
+
+
+def test_a_demo_calls_back_on_the_loopback_without_a_word(heliograph: Command) -> None:
+    heliograph(*CREATE, "--id", "acme")
+    (heliograph.folder / KEPT).touch()
+    assert heliograph("account", "callbacks", "acme", "--dlr-url", "http://127.0.0.1:9/").err == ""
+    assert "private network" in heliograph("account", "callbacks", "acme", "--dlr-url", "http://10.0.0.1/").err
 
 
 def test_suspending_and_resuming(heliograph: Command) -> None:
@@ -124,6 +191,19 @@ def test_a_key_file_that_others_can_read_is_refused_with_the_remedy(heliograph: 
     heliograph(*CREATE)
     (heliograph.folder / "keys.json").chmod(0o644)
     assert "chmod 600" in heliograph("message", "list", code=3).err
+
+
+def test_a_folder_that_cannot_be_used_is_named_with_a_remedy(heliograph: Command) -> None:
+    heliograph.folder.write_text("no folder")
+    said = heliograph(*CREATE, code=3).err
+    assert str(heliograph.folder) in said
+    assert "--data" in said
+    heliograph.folder.unlink()
+    heliograph(*CREATE)
+    (heliograph.folder / "heliograph.sqlite").write_bytes(b"no database, but long enough to be read as one" * 99)
+    said = heliograph("account", "list", code=3).err
+    assert str(heliograph.folder) in said
+    assert "backup" in said
 
 
 def test_data_of_a_newer_version_are_refused(heliograph: Command) -> None:

@@ -12,12 +12,31 @@ from tests.unit.cli.conftest import Command
 from heliograph import __version__
 from heliograph.cli import demo
 from heliograph.cli.common import served_url
-from heliograph.cli.credentials import Credentials, RealTimeCredentials
+from heliograph.cli.credentials import KEPT, Credentials, RealTimeCredentials
 from heliograph.config import Settings
 
 
 def test_the_version(heliograph: Command) -> None:
     assert heliograph("--version").out == f"heliograph {__version__}\n"
+
+
+def test_the_program_calls_itself_by_its_name(heliograph: Command) -> None:
+    for words in (("--help",), ("account", "topup", "--help")):
+        assert heliograph(*words).out.lstrip().startswith("Usage: heliograph ")
+    assert "Usage: heliograph " in heliograph("serve", "--nonsense", code=2).err
+
+
+def test_what_the_demo_cannot_use_is_named_before_anything_is_made(heliograph: Command, tmp_path: Path) -> None:
+    assert "--tls-key" in heliograph("demo", "--tls-cert", "cert.pem", code=2).err
+    assert "--tls-cert" in heliograph("demo", "--tls-key", "key.pem", code=2).err
+    assert "/nonexistent/x" in heliograph("demo", "--credentials", "/nonexistent/x", code=3).err
+    assert "is a folder" in heliograph("demo", "--credentials", str(tmp_path), code=3).err
+    assert not heliograph.folder.exists()
+
+
+def test_an_empty_message_id_is_a_usage_error(heliograph: Command) -> None:
+    for word in ("show", "timeline"):
+        assert "empty" in heliograph("message", word, "", code=2).err
 
 
 def test_a_misspelt_command_is_exit_code_2_with_a_suggestion(heliograph: Command) -> None:
@@ -66,9 +85,13 @@ def test_a_port_in_use_is_exit_code_3(heliograph: Command, command: str) -> None
 
 
 def test_a_demo_whose_secret_is_lost_or_damaged_says_what_to_do(heliograph: Command) -> None:
-    kept = heliograph.folder / demo.KEPT
+    kept = heliograph.folder / KEPT
     heliograph("account", "create", "--name", "Demo", "--email", "x@example.com", "--id", demo.REF)
     assert "put it back" in heliograph("demo", "--port", str(free_port()), code=3).err
+    kept.write_text(
+        '{"base_url":"","account_id":"demo","realtime":{"client_id":"rt_x","client_secret":"rts_y"},"webhook_secret":""}'
+    )
+    assert "does not hold the credentials of account demo" in heliograph("demo", "--port", str(free_port()), code=3).err
     kept.write_text("{")
     assert "damaged" in heliograph("demo", "--port", str(free_port()), code=3).err
 

@@ -24,8 +24,9 @@ def commands(group: typer.Typer, name: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("setting", config.reference(), ids=lambda setting: setting.name)
-def test_every_setting_is_documented_with_its_default(setting: config.Setting) -> None:
-    assert f"| `{setting.name}` | `{config.toml(setting.default)}` | {setting.description} |" in PAGE
+def test_every_setting_is_documented_with_its_default_and_bounds(setting: config.Setting) -> None:
+    row = f"| `{setting.name}` | `{config.toml(setting.default)}` | {setting.description} | {setting.bounds}"
+    assert f"{row.rstrip()} |\n" in PAGE
 
 
 def test_no_setting_is_documented_that_is_not_there() -> None:

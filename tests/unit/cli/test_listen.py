@@ -153,11 +153,47 @@ def test_the_command_prints_lines_for_people() -> None:
 
 
 @pytest.mark.parametrize(
+    "wrong",
+    [
+        b"garbage\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc",
+    ],
+)
+def test_what_is_not_http_is_a_line_and_the_next_call_is_received(wrong: bytes) -> None:
+    with listening("--secret", SECRET) as (process, url):
+        address = url.split("//")[1].strip("/").split(":")
+        with socket.create_connection((address[0], int(address[1])), timeout=5) as caller:
+            caller.sendall(wrong)
+            assert b" 400 " in caller.recv(100)
+        assert call(url) == 200
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=10)
+    assert process.returncode == 0
+    (said,) = err.splitlines()
+    assert said.startswith("a request could not be read: ")
+    assert len(out.splitlines()) == 1
+
+
+def test_when_nobody_reads_any_more_it_ends_in_silence() -> None:
+    with listening("--secret", SECRET) as (process, url):
+        assert process.stdout is not None
+        process.stdout.close()
+        call(url)
+        assert process.wait(10) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+        process.stdout = None
+
+
+@pytest.mark.parametrize(
     ("words", "code", "says"),
     [
         (["--answer", "ok"], 2, "'ok' is not an HTTP status"),
         (["--secret", "mine"], 2, "does not begin with whsec_"),
         (["--host", "192.0.2.1"], 3, "cannot listen on 192.0.2.1"),
+        (["--host", "no..name"], 2, "'no..name' is neither"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(words: list[str], code: int, says: str) -> None:
