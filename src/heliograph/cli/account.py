@@ -106,7 +106,6 @@ def create(
     operation = CreateAccount(account, [client.credential(realtime.DIALECT)], micros)
 
     async def act(store: Store) -> Account:
-        await store.read(lambda reads: _require_new_name(reads, name))
         return await store.apply(operation)
 
     with explained(data):
@@ -313,13 +312,6 @@ def _email(value: str) -> str:
     if not _EMAIL.fullmatch(value) or not value.isprintable() or len(value) > _LONGEST:
         refuse(f"--email {value[:_LONGEST]!r}: write an address like ops@example.com", WRONG)
     return value
-
-
-def _require_new_name(reads: Reads, name: str) -> None:
-    """Refuse a name by which another account is found."""
-    other = next((one for one in reads.accounts() if name in (one.name, one.ref)), None)
-    if other is not None:
-        refuse(f"account {other.ref} is found by the name {name!r} already; choose another name")
 
 
 def _now() -> int:
