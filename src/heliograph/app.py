@@ -186,7 +186,13 @@ class App:
     def _carrier(self, name: str, settings: CarrierSettings) -> Carrier:
         log = Path(self.settings.data.dir) / f"{name}.log"
         return Simulator(
-            name, log, self.clock, window=settings.window, answer_ms=settings.answer_ms, receipt_ms=settings.receipt_ms
+            name,
+            log,
+            self.clock,
+            window=settings.window,
+            answer_ms=settings.answer_ms,
+            receipt_ms=settings.receipt_ms,
+            publish=self.ids.publish_each,
         )
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

@@ -81,6 +81,7 @@ def test_accepted_messages_survive_ten_times_kill_dash_nine(data: Path, capsys: 
             assert again.cli("audit", json=False, check=False).code == 0, where
             promised += load.submitted
         seen = submits(data)
+        assert {id_ for id_, _ in seen} >= set(load.submitted), f"{where}: promised and never sent"
         doubled = sum(count - 1 for count in seen.values())
         assert doubled - doubles <= WINDOW, f"{where}: {doubled - doubles} doubles"
         doubles = doubled

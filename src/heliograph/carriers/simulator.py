@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -39,15 +39,29 @@ FATES: dict[str, Fate] = {
 
 
 class Simulator:
-    """See the module; `answer_ms` and `receipt_ms` are the delays of the answer and, after it, of the receipt."""
+    """See the module; `answer_ms` and `receipt_ms` are the delays of the answer and, after it, of the receipt.
 
-    def __init__(self, name: str, log: Path, clock: Clock, *, window: int, answer_ms: int, receipt_ms: int) -> None:
+    A line of its log is the message's id as customers know it (by `publish`), the part, the recipient.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        log: Path,
+        clock: Clock,
+        *,
+        window: int,
+        answer_ms: int,
+        receipt_ms: int,
+        publish: Callable[[Sequence[int]], Sequence[int]] = list,
+    ) -> None:
         self.name = name
         self.window = window
         self._clock = clock
         self._answer_seconds = answer_ms / 1000
         self._receipt_seconds = receipt_ms / 1000
         self._path = log
+        self._publish = publish
         self._log = -1
         self._counter = 0
         self._run = ""
@@ -73,7 +87,9 @@ class Simulator:
 
     def submit(self, submits: Sequence[Submit]) -> None:
         """See `Carrier`."""
-        lines = "".join([f"{one.submission.id} {one.part} {one.submission.recipient}\n" for one in submits]).encode()
+        ids = self._publish([one.submission.id for one in submits])
+        told = zip(ids, submits, strict=True)
+        lines = "".join([f"{id_} {one.part} {one.submission.recipient}\n" for id_, one in told]).encode()
         try:
             if os.write(self._log, lines) < len(lines):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
