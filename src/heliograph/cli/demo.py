@@ -51,6 +51,7 @@ BALANCE = "457.00"
 LOG = "heliograph.log"
 COMMAND_VARIABLE = "HELIOGRAPH_COMMAND"  # how the person at the terminal calls this program
 _TLS = ("CERT", "KEY")
+CALLBACKS_A_SECOND = 100  # of the built-in listener: nobody reads more
 _LISTENER_PATH = "/the-demo-listens-here"
 
 
@@ -119,7 +120,7 @@ async def _serve(settings: Settings, credentials_file: Path | None) -> None:
     async with app.serving(settings) as (running, server):
         account, issued = await _account(running)
         watch = Watch(running.store, running.ids, _write)
-        receiver = Receiver(watch.called_back, secret=issued.webhook_secret)
+        receiver = Receiver(watch.called_back, secret=issued.webhook_secret, at_ease=CALLBACKS_A_SECOND)
         account = await _listen(running, account, await receiver.start() + _LISTENER_PATH)
         await running.directory.refresh()
         if credentials_file is not None:

@@ -15,10 +15,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from types import SimpleNamespace
 
+import aiohttp
 import pytest
 from tests.harness.server import environment
 
+from heliograph.cli import listen as module
 from heliograph.cli.listen import Received, Receiver, line, parse_answers
 from heliograph.webhooks import signature
 from heliograph.webhooks.sender import Call, Sender
@@ -219,3 +222,24 @@ def run_command(*words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "heliograph", "listen", *words]
     env = environment() | {"COLUMNS": os.environ.get("COLUMNS", "200")}
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=20, check=False)
+
+
+def test_a_listener_at_ease_lets_a_flood_wait_and_begins_each_second_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, waited = [5.0], []
+
+    async def sleep(seconds: float) -> None:
+        waited.append((now[0], seconds))
+
+    async def call_at(*moments: float) -> None:
+        receiver = Receiver(lambda received: None, at_ease=2)
+        url = await receiver.start()
+        async with aiohttp.ClientSession() as client:
+            for now[0] in moments:
+                async with client.post(url, data=b"{}") as answer:
+                    assert answer.status == 200
+        await receiver.stop()
+
+    monkeypatch.setattr(module, "asyncio", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0], time_ns=time.time_ns))
+    asyncio.run(call_at(5.0, 5.1, 5.2, 5.9, 6.0))
+    assert waited == [(5.2, 0.25), (5.9, 0.25)]
