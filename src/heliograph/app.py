@@ -30,7 +30,7 @@ from heliograph.config import CarrierSettings, Settings
 from heliograph.dialects import realtime
 from heliograph.kit.clock import Clock, SystemClock
 from heliograph.kit.ids import PublicIds
-from heliograph.kit.keys import Keys, load_or_create
+from heliograph.kit.keys import load_or_create
 from heliograph.kit.log import AccessLog, JsonFormatter
 from heliograph.messaging.errors import OurFault
 from heliograph.messaging.numbers import NumberPolicy, normalise
@@ -219,11 +219,6 @@ def load_operators() -> OperatorTable:
 def open_store(folder: Path) -> Store:
     """The store of a data folder, for a short command beside a server or without one."""
     return SqliteStore(folder)
-
-
-def load_keys(folder: Path) -> Keys:
-    """The keys of a data folder, made if there are none."""
-    return load_or_create(folder)
 
 
 @contextlib.asynccontextmanager

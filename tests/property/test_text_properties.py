@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heliograph.messaging.errors import CallerError
-from heliograph.messaging.text import ALPHABET, Encoding, compose, decode, encode, smarten, split
+from heliograph.messaging.text import ALPHABET, Encoding, compose, decode, encode, split
 
 GSM = gsm0338.Codec()
 NO_LIMIT = 1_000_000
@@ -103,14 +103,6 @@ def test_whatever_is_sent_is_text_or_an_error_of_the_registry(sent: str, charset
 def test_whatever_a_carrier_delivers_is_shown(data: bytes) -> None:
     assert set(decode(data, Encoding.GSM7)) <= ALPHABET | {"\ufffd"}
     decode(data, Encoding.UCS2).encode()
-
-
-@given(st.text(st.characters(codec="utf-8") | st.sampled_from("’“”…–\u00a0«é"), min_size=1, max_size=200))
-def test_smart_encoding_makes_gsm_or_changes_nothing(body: str) -> None:
-    plain = smarten(body)
-    assert smarten(plain) == plain
-    if plain != body:
-        assert compose(plain, 1, max_segments=NO_LIMIT).encoding is Encoding.GSM7
 
 
 @given(st.integers(1, 1600), st.integers(-1, 1))

@@ -501,7 +501,7 @@ class World:
             self.asked.append(asked)
             try:
                 life.accepting(account, Order(recipients, "96000", text, 0), DIALECT, answered)
-            except errors.OurFault as error:
+            except (errors.CarrierError, errors.OurFault) as error:
                 asked.answer = error
 
     async def _interrupt(self) -> None:

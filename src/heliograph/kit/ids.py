@@ -35,7 +35,7 @@ class PublicIds:
     def publish_each(self, inside: Sequence[int]) -> list[int]:
         """The public ids of internal ids.
 
-        All go through the rounds at once, side by side as 64-bit lanes of one large integer: 0.3 µs an id in bulk.
+        All go through the rounds at once, side by side as 64-bit lanes of one large integer: 0.4 µs an id in bulk.
         """
         count = len(inside)
         ids = int.from_bytes(array("Q", inside).tobytes(), _ORDER)

@@ -346,7 +346,11 @@ class CallerError(HeliographError):
 
 
 class CarrierError(HeliographError):
-    """A carrier refused, or cannot take more."""
+    """A carrier refused, or cannot take more. `retry_after_seconds` goes into `Retry-After`."""
+
+    def __init__(self, kind: Kind, detail: str = "", *, retry_after_seconds: int = 30) -> None:
+        super().__init__(kind, detail)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class OurFault(HeliographError):

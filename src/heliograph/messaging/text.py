@@ -81,28 +81,6 @@ def decode(data: bytes, encoding: Encoding) -> str:
     return body
 
 
-_LOOK_ALIKES = {
-    ord(char): plain
-    for plain, chars in {
-        "'": "\u2018\u2019\u201a\u201b\u2032\u2035\u2039\u203a\u02bb\u02bc\u00b4`",
-        '"': "\u201c\u201d\u201e\u201f\u2033\u2036\u00ab\u00bb\u02ba",
-        "-": "\u2010\u2011\u2012\u2013\u2014\u2015\u2212",
-        "...": "\u2026",
-        " ": "\u00a0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000",
-    }.items()
-    for char in chars
-}
-
-
-def smarten(text: str) -> str:
-    """`text` with typographic quotes, dashes, ellipses and spaces replaced by GSM look-alikes, if that spares it UCS-2.
-
-    A text that would need UCS-2 all the same is returned as it is.
-    """
-    plain = text.translate(_LOOK_ALIKES)
-    return plain if ALPHABET.issuperset(plain) else text
-
-
 # -- parts
 
 

@@ -55,8 +55,9 @@ class Submit:
         admitted = self._dispatch.admit(drafts)
         count = len(drafts) if admitted is None else sum(admitted)
         if not count:
-            raise errors.OurFault(
-                errors.OVERLOADED, "The carrier's queue is full; repeat the request later.", retry_after_seconds=30
+            raise errors.CarrierError(
+                errors.CARRIER_BACKLOG_FULL,
+                "The carrier's queue is full; nothing was accepted. Repeat it later.",
             )
         first, public_ids = self._ids.take(count)
         now = self._clock.now_utc_ms()

@@ -32,7 +32,6 @@ class Turns:
     """Places for calls under way, and who may take them."""
 
     def __init__(self, places: int, places_per_account: int) -> None:
-        self._places = places
         self._places_per_account = places_per_account
         self._held: dict[int, int] = {}
         self._behind: dict[int, int] = {}  # account → since when it may have been passed over

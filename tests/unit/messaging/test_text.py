@@ -7,7 +7,7 @@ import pytest
 
 from heliograph.messaging import errors, text
 from heliograph.messaging.errors import CallerError, Kind
-from heliograph.messaging.text import Encoding, Text, compose, decode, encode, smarten, split
+from heliograph.messaging.text import Encoding, Text, compose, decode, encode, split
 
 GSM = gsm0338.Codec()
 
@@ -216,22 +216,3 @@ def test_repeated_texts_are_kept_only_while_they_are_short() -> None:
     compose("x" * 481, 0, max_segments=10)
     assert text._kept.cache_info().currsize == kept
     assert text._kept.cache_parameters()["maxsize"] is not None
-
-
-# -- smart encoding
-
-
-def test_smart_encoding_spares_typographic_text_the_cost_of_ucs2() -> None:
-    assert smarten("“It’s 5 – 6\u00a0km…”") == '"It\'s 5 - 6 km..."'
-    assert smarten("«Olé»") == '"Olé"'
-
-
-@pytest.mark.parametrize("body", ["“Привет…”", "plain", "", "«»😀", "‘\ud800’"])
-def test_smart_encoding_leaves_alone_what_it_cannot_save(body: str) -> None:
-    assert smarten(body) == body
-
-
-def test_every_look_alike_is_in_the_alphabet() -> None:
-    for char, plain in text._LOOK_ALIKES.items():
-        assert chr(char) not in text.ALPHABET
-        assert set(plain) <= text.ALPHABET

@@ -156,8 +156,9 @@ def test_full_carrier_refuses_single_recipients_and_then_whole_requests(tmp_path
         full = errors.CARRIER_BACKLOG_FULL
         assert [verdict.refused for verdict in answers[0]] == [None, None, None, full, full]
         assert rig.balance() == 1_000_000 * PRICE - 3 * PRICE
-        with pytest.raises(errors.OurFault) as caught:
+        with pytest.raises(errors.CarrierError) as caught:
             door.send(ONE)
+        assert caught.value.kind is full
         assert caught.value.retry_after_seconds > 0
         carrier.take_all()
         await settle()
