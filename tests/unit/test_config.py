@@ -9,7 +9,7 @@ from tests.harness.tls import self_signed
 
 from heliograph import config
 from heliograph.cli.config import template
-from heliograph.config import ConfigError, Settings, read
+from heliograph.config import ConfigError, Settings, load, read
 from heliograph.messaging.retry import DoubtPolicy
 from heliograph.webhooks.sender import MAX_TIMEOUT_SECONDS
 
@@ -22,12 +22,12 @@ def file(folder: Path, text: str) -> Path:
 
 def problems(path: Path | None, env: dict[str, str]) -> list[str]:
     with pytest.raises(ConfigError) as caught:
-        Settings.load(path, env)
+        load(path, env)
     return caught.value.problems
 
 
 def test_without_a_file_and_an_environment_everything_has_its_default() -> None:
-    settings = Settings.load(None, {"PATH": "/bin"})
+    settings = load(None, {"PATH": "/bin"})
     assert settings == Settings()
     assert settings.data.dir == "./heliograph-data"
     assert (settings.http.host, settings.http.port, settings.http.lean_door) == ("127.0.0.1", 8747, True)
@@ -63,12 +63,12 @@ def test_every_setting_is_described_and_can_be_set_by_its_variable(setting: conf
 
 def test_lists_in_the_environment_are_separated_by_commas() -> None:
     env = {"HELIOGRAPH_CALLBACKS__ALLOW_NETWORKS": "127.0.0.0/8, ::1/128,"}
-    assert Settings.load(None, env).callbacks.allow_networks == ("127.0.0.0/8", "::1/128")
+    assert load(None, env).callbacks.allow_networks == ("127.0.0.0/8", "::1/128")
 
 
 def test_the_data_folder_has_a_short_variable_and_the_long_one_goes_before_it() -> None:
-    assert Settings.load(None, {"HELIOGRAPH_DATA": "/a"}).data.dir == "/a"
-    assert Settings.load(None, {"HELIOGRAPH_DATA": "/a", "HELIOGRAPH_DATA__DIR": "/b"}).data.dir == "/b"
+    assert load(None, {"HELIOGRAPH_DATA": "/a"}).data.dir == "/a"
+    assert load(None, {"HELIOGRAPH_DATA": "/a", "HELIOGRAPH_DATA__DIR": "/b"}).data.dir == "/b"
 
 
 def test_a_file_with_carriers_or_prices_replaces_the_default_ones(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_a_file_with_carriers_or_prices_replaces_the_default_ones(tmp_path: Path
         "" = "0.01"
         """,
     )
-    settings = Settings.load(path, {"HELIOGRAPH_CARRIERS__C__WINDOW": "20", "HELIOGRAPH_PRICES__DEFAULT__": "3"})
+    settings = load(path, {"HELIOGRAPH_CARRIERS__C__WINDOW": "20", "HELIOGRAPH_PRICES__DEFAULT__": "3"})
     assert set(settings.carriers) == {"b", "c"}
     assert settings.carriers["b"].doubt is DoubtPolicy.HOLD
     assert settings.carriers["c"].window == 20
@@ -100,7 +100,10 @@ def test_a_file_with_carriers_or_prices_replaces_the_default_ones(tmp_path: Path
         ("[htpt]\nport = 9", ["htpt.port", "did you mean http.port?"]),
         ("[server]\nport = 9", ["server.port", "did you mean http.port?"]),
         ("[nonsense]\nx = 1", ["nonsense.x", "the sections are data, http"]),
-        ("[limits]\nzzz = 1", ["limits.zzz", "the settings of [limits] are recipients, segments, waiting_rows"]),
+        (
+            "[limits]\nzzz = 1",
+            ["limits.zzz", "the settings of [limits] are recipients, segments, waiting_rows, failed_tokens_per_minute"],
+        ),
         ("http = 3", ["http = 3", "the settings of [http] are"]),
         ("loose = 3", ["loose = 3", "the sections are"]),
         ("[carriers.b]\nwindov = 3", ["carriers.b.windov", "did you mean carriers.b.window?"]),
@@ -148,6 +151,8 @@ def test_what_is_not_a_setting_is_refused_with_the_remedy(tmp_path: Path, text: 
         ({"HELIOGRAPH_HTTP__HOST": "http://x"}, "is neither"),
         ({"HELIOGRAPH_HTTP__TRUSTED_PROXIES": "10.0.0.1;10.0.0.2"}, "TRUSTED_PROXIES commas separate entries"),
         ({"HELIOGRAPH_CALLBACKS__ALLOW_NETWORKS": "::1 ::2"}, "ALLOW_NETWORKS commas separate entries"),
+        ({"HELIOGRAPH_METRICS__ALLOW_NETWORKS": "10.0.0.1/8"}, "metrics.allow_networks: '10.0.0.1/8' is not a network"),
+        ({"HELIOGRAPH_HTTP__DRAIN_SECONDS": "301"}, "the bounds are 0 to 300"),
         ({"HELIOGRAPH_PRICES__DEFAULT__": "100001"}, "at most 100000"),
         ({"HELIOGRAPH_DATE": "/x"}, "did you mean HELIOGRAPH_DATA?"),
         ({"HELIOGRAPH_PORT": "9"}, "did you mean HELIOGRAPH_HTTP__PORT?"),
@@ -189,7 +194,7 @@ def test_the_longest_timeout_is_the_senders() -> None:
 
 @pytest.mark.parametrize("host", ["localhost", "sms.example.com", "a_b-c.", "::1", "fe80::1%eth0", "192.0.2.1", "3com"])
 def test_a_host_is_an_address_or_a_name(host: str) -> None:
-    assert Settings.load(None, {"HELIOGRAPH_HTTP__HOST": host}).http.host == host
+    assert load(None, {"HELIOGRAPH_HTTP__HOST": host}).http.host == host
 
 
 def test_a_text_with_a_nul_is_no_path(tmp_path: Path) -> None:
@@ -217,7 +222,7 @@ def test_variables_of_others_are_no_business_of_ours() -> None:
         "HELIOGRAPH_COMMAND": "./dev run heliograph",
         "HELIOGRAPH_TEST_SEED": "1",
     }
-    assert Settings.load(None, env) == Settings()
+    assert read(None, env).settings == Settings()
 
 
 def test_a_file_that_is_not_there_or_not_toml_is_named(tmp_path: Path) -> None:
@@ -227,7 +232,7 @@ def test_a_file_that_is_not_there_or_not_toml_is_named(tmp_path: Path) -> None:
 
 def test_the_template_changes_nothing_as_it_is_nor_with_everything_uncommented(tmp_path: Path) -> None:
     text = template()
-    assert Settings.load(file(tmp_path, text), {}) == Settings()
+    assert read(file(tmp_path, text), {}).settings == Settings()
     bare = "\n".join(line.removeprefix("#") for line in text.splitlines() if not line.startswith("# "))
     effective = read(file(tmp_path, bare), {})
     assert effective.settings == Settings()
@@ -243,13 +248,13 @@ def test_the_template_changes_nothing_as_it_is_nor_with_everything_uncommented(t
     ],
 )
 def test_the_base_url_is_one_that_works_on_this_machine(env: dict[str, str], url: str) -> None:
-    assert Settings.load(None, env).base_url == url
+    assert load(None, env).base_url == url
 
 
 def test_tls_takes_a_certificate_with_its_key_and_no_other(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     made, other = self_signed(tmp_path), self_signed(tmp_path / "other")
     env = {"HELIOGRAPH_HTTP__TLS_CERT": str(made.cert), "HELIOGRAPH_HTTP__TLS_KEY": str(made.key)}
-    assert Settings.load(None, env).base_url == "https://127.0.0.1:8747"
+    assert load(None, env).base_url == "https://127.0.0.1:8747"
     (problem,) = problems(None, {**env, "HELIOGRAPH_HTTP__TLS_KEY": str(other.key)})
     assert "of another key" in problem
