@@ -284,6 +284,14 @@ def dlr_body(public_id: str, recipient: str, status: Status, done_utc_ms: int) -
     return _encode({"id": public_id, "phone": recipient, "status": REPORT_CODES[status], "date": date})
 
 
+# -- Inbound SMS
+
+
+def mo_body(phone: str, originator: str, text: str) -> bytes:
+    """The body of an inbound message: `phone` is who wrote, `originator` the customer's number or short code."""
+    return _encode({"phone": phone, "originator": originator, "message": _readable(text)})
+
+
 # -- errors
 
 STATUS: Final[dict[str, int]] = {
@@ -298,7 +306,12 @@ STATUS: Final[dict[str, int]] = {
     errors.TOKEN_MISSING.code: 401,
     errors.TOKEN_MALFORMED.code: 400,
     errors.TOKEN_INVALID.code: 401,
+    errors.AUTH_THROTTLED.code: 429,
     errors.ACCOUNT_SUSPENDED.code: 403,
+    errors.SENDING_DISABLED.code: 403,
+    errors.ADDRESS_NOT_ALLOWED.code: 403,
+    errors.COUNTRY_NOT_ALLOWED.code: 403,
+    errors.RATE_LIMITED.code: 429,
     errors.NO_PRICE.code: 403,
     errors.NO_ROUTE.code: 403,
     errors.BODY_NOT_JSON.code: 400,
@@ -308,6 +321,8 @@ STATUS: Final[dict[str, int]] = {
     errors.TEXT_INVALID.code: 400,
     errors.TEXT_NOT_ENCODABLE.code: 400,
     errors.TEXT_TOO_LONG.code: 400,
+    errors.IDEMPOTENCY_KEY_MALFORMED.code: 400,
+    errors.IDEMPOTENCY_KEY_REUSED.code: 400,
     errors.RECIPIENT_INVALID.code: 400,
     errors.RECIPIENTS_TOO_MANY.code: 400,
     errors.RECIPIENTS_EMPTY.code: 400,
@@ -316,6 +331,7 @@ STATUS: Final[dict[str, int]] = {
     errors.SUBMISSION_NOT_FOUND.code: 404,
     errors.INSUFFICIENT_FUNDS.code: 200,  # of one recipient: RECIPIENT_STATUS
     errors.CARRIER_BACKLOG_FULL.code: 503,  # or 200, of one recipient
+    errors.IDEMPOTENCY_IN_PROGRESS.code: 503,
     errors.INTERNAL_ERROR.code: 500,
     errors.OVERLOADED.code: 503,
     errors.STORE_UNAVAILABLE.code: 503,

@@ -135,6 +135,14 @@ TOKEN_INVALID = _kind(
     "Get a new token and repeat the request.",
     "a token that is two hours old",
 )
+AUTH_THROTTLED = _kind(
+    "auth_throttled",
+    "Too many failed token requests",
+    "Token requests from this address failed more often in the last minute than the server allows.",
+    "Mend the credentials, wait for the seconds in `Retry-After`, and keep a token for the hour that it lasts instead of asking for one with every call.",
+    "a deployment that asks for tokens with an old client_secret, in a loop",
+    retry=True,
+)
 
 # -- what the account may do
 
@@ -144,6 +152,35 @@ ACCOUNT_SUSPENDED = _kind(
     "The operator has suspended this account. Its balance and past messages can still be read.",
     "Ask the operator why; nothing that the client changes will help.",
     "any send of a suspended account",
+)
+SENDING_DISABLED = _kind(
+    "sending_disabled",
+    "Sending is switched off for the account",
+    "The operator has switched off sending for this account; everything else works.",
+    "Ask the operator to switch it on: `heliograph account sending ID on`.",
+    "any send of an account that only receives",
+)
+ADDRESS_NOT_ALLOWED = _kind(
+    "address_not_allowed",
+    "The account may not be used from this address",
+    "The account has a list of networks that its calls may come from, and the caller's address is in none of them.",
+    "Call from one of the account's addresses, or have the operator add this one; behind a proxy of your own, its address is what counts.",
+    "a call from 203.0.113.9 on an account that allows 198.51.100.0/24",
+)
+COUNTRY_NOT_ALLOWED = _kind(
+    "country_not_allowed",
+    "The account may not send to this country",
+    "The account has a list of destination countries, and this number's country is not on it.",
+    "Remove the recipient, or ask the operator to add the country.",
+    "a recipient in Chile on an account that allows GB and IE",
+)
+RATE_LIMITED = _kind(
+    "rate_limited",
+    "The account's rate limit is reached",
+    "The account made as many calls in the last 60 seconds as it may. Nothing was accepted, and this call does not count.",
+    "Wait for the seconds in `Retry-After`; put more recipients into a request instead of making more requests.",
+    "the 101st call within a minute on an account with 100 a minute",
+    retry=True,
 )
 NO_PRICE = _kind(
     "no_price",
@@ -210,6 +247,20 @@ TEXT_TOO_LONG = _kind(
     "The text needs more segments than one message may have, 10 unless the operator changed it. A segment of several holds 153 GSM or 67 UCS-2 characters.",
     "Shorten the text or send it as several messages. A single character outside the GSM alphabet more than halves what fits.",
     "a text of 2,000 characters",
+)
+IDEMPOTENCY_KEY_MALFORMED = _kind(
+    "idempotency_key_malformed",
+    "The Idempotency-Key is malformed",
+    "An `Idempotency-Key` has 1 to 255 visible ASCII characters, without spaces, and comes once.",
+    "Send one such key for each message that is to be sent once, for example a random UUID.",
+    "Idempotency-Key: order 17 (with a space)",
+)
+IDEMPOTENCY_KEY_REUSED = _kind(
+    "idempotency_key_reused",
+    "The Idempotency-Key belongs to another request",
+    "In the last 24 hours the account used this `Idempotency-Key` for a request with another body.",
+    "Use a new key for a new request; to repeat a request, send the very same bytes again.",
+    "two different messages with the key order-17",
 )
 RECIPIENT_INVALID = _kind(
     "recipient_invalid",
@@ -278,6 +329,15 @@ CARRIER_BACKLOG_FULL = _kind(
 
 # -- our fault
 
+IDEMPOTENCY_IN_PROGRESS = _kind(
+    "idempotency_in_progress",
+    "The first request with this Idempotency-Key is still under way",
+    "A request with this `Idempotency-Key` has not been answered yet, and this one has waited ten seconds for it.",
+    "Repeat the same request with the same key after the seconds in `Retry-After`: it is never sent twice.",
+    "a retry while the server waits for a slow disk",
+    fault=Fault.OURS,
+    retry=True,
+)
 INTERNAL_ERROR = _kind(
     "internal_error",
     "An error on the server",
@@ -342,7 +402,19 @@ class HeliographError(Exception):
 
 
 class CallerError(HeliographError):
-    """The request cannot be served as it is."""
+    """The request cannot be served as it is. `retry_after_seconds`, unless 0, goes into `Retry-After`."""
+
+    def __init__(
+        self,
+        kind: Kind,
+        detail: str = "",
+        *,
+        pointer: str = "",
+        problems: tuple[tuple[str, str], ...] = (),
+        retry_after_seconds: int = 0,
+    ) -> None:
+        super().__init__(kind, detail, pointer=pointer, problems=problems)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class CarrierError(HeliographError):

@@ -65,7 +65,7 @@ def _impossible(head: str, length: int) -> str:
     # Imported here so that the `syntax` policy does without the package.
     from phonenumbers import ValidationResult, is_possible_number_with_reason
 
-    number = _parsed(head.ljust(length, "1"))
+    number = parsed(head.ljust(length, "1"))
     if number is None:
         return "begins with no country code; write the number in international form"
     verdict = is_possible_number_with_reason(number)
@@ -83,11 +83,11 @@ def _impossible(head: str, length: int) -> str:
 def _in_use(digits: str) -> bool:
     from phonenumbers import is_valid_number
 
-    number = _parsed(digits)
+    number = parsed(digits)
     return number is not None and is_valid_number(number)
 
 
-def _parsed(digits: str) -> phonenumbers.PhoneNumber | None:
+def parsed(digits: str) -> phonenumbers.PhoneNumber | None:
     """`digits` as libphonenumber has numbers, or None when they begin with no country code.
 
     Not by its `parse`, which takes out a national prefix, the 0 of 44 07911…, and so passes numbers that are not E.164.

@@ -37,6 +37,13 @@ class DoubtPolicy(StrEnum):
     HOLD = "hold"  # sent at most once: ends as UNKNOWN unless a receipt comes
 
 
+def lapsed(*, doubted: bool, parts_taken: int) -> Happening:
+    """What a message comes to that was not sent wholly when its validity ended. `doubted` as in `decide`."""
+    if doubted:
+        return Happening.LEFT_IN_DOUBT
+    return Happening.TRIES_USED_UP if parts_taken else Happening.LAPSED
+
+
 class Next(Enum):
     """The three things that can follow."""
 

@@ -9,7 +9,7 @@ from enum import Enum, IntEnum, auto
 
 import msgspec
 
-from heliograph.messaging import errors, senders
+from heliograph.messaging import countries, errors, senders
 from heliograph.messaging.accounts import Account
 from heliograph.messaging.numbers import normalise
 from heliograph.messaging.operators import OperatorSource, OperatorTable
@@ -43,6 +43,7 @@ class Happening(Enum):
     TRIES_USED_UP = auto()  # or the rest of the parts refused after others were taken
     LAPSED = auto()  # its validity ended before it was sent
     LEFT_IN_DOUBT = auto()  # sent, no answer, and the carrier's policy sends it no more
+    OPTED_OUT = auto()  # the recipient wants no more messages from the account
     SILENT = auto()  # no receipt long after its validity
     RECEIPT_DELIVERED = auto()
     RECEIPT_REJECTED = auto()
@@ -65,6 +66,7 @@ TRANSITIONS: dict[tuple[Status, Happening], Status] = {
     (Status.PENDING, Happening.TRIES_USED_UP): Status.UNDELIVERED,
     (Status.PENDING, Happening.LAPSED): Status.EXPIRED,
     (Status.PENDING, Happening.LEFT_IN_DOUBT): Status.UNKNOWN,
+    (Status.PENDING, Happening.OPTED_OUT): Status.REJECTED,
     (Status.SENT, Happening.SILENT): Status.UNKNOWN,
     # A receipt proves that the message was taken, whatever is known of the answer (a link lost in between).
     **{(Status.PENDING, receipt): status for receipt, status in _RECEIPTS.items()},
@@ -73,7 +75,7 @@ TRANSITIONS: dict[tuple[Status, Happening], Status] = {
     **{(Status.UNKNOWN, receipt): status for receipt, status in _RECEIPTS.items() if status is not Status.UNKNOWN},
 }
 
-_REFUNDED = frozenset({Happening.REFUSED, Happening.TRIES_USED_UP, Happening.LAPSED})
+_REFUNDED = frozenset({Happening.REFUSED, Happening.TRIES_USED_UP, Happening.LAPSED, Happening.OPTED_OUT})
 
 
 def after(status: Status, happening: Happening) -> Status | None:
@@ -178,6 +180,8 @@ def draft(order: Order, account: Account, rules: Rules) -> tuple[Text, list[Draf
         operator = rules.operators.by_number
         choose = rules.routes.choose
         for number in numbers:
+            if account.countries is not None:
+                countries.check(number, account.countries)
             found = operator(number)
             source = OperatorSource.PREFIX if found.id else OperatorSource.NONE
             drafts.append(

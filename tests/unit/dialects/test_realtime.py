@@ -255,7 +255,7 @@ def test_every_status_has_a_report_code() -> None:
 def test_every_error_of_the_registry_has_a_status_and_no_other_is_in_the_table() -> None:
     assert set(realtime.STATUS) == set(errors.REGISTRY)
     assert set(realtime.RECIPIENT_STATUS) | set(realtime.OAUTH_ERRORS) <= set(errors.REGISTRY)
-    assert set(realtime.STATUS.values()) <= {200, 400, 401, 403, 404, 405, 406, 413, 431, 500, 503}
+    assert set(realtime.STATUS.values()) <= {200, 400, 401, 403, 404, 405, 406, 413, 429, 431, 500, 503}
 
 
 def test_our_faults_are_5xx_and_the_callers_are_4xx() -> None:

@@ -82,6 +82,7 @@ def test_whole_table_by_hand() -> None:
     assert after(Status.PENDING, Happening.TRIES_USED_UP) is Status.UNDELIVERED
     assert after(Status.PENDING, Happening.LAPSED) is Status.EXPIRED
     assert after(Status.PENDING, Happening.LEFT_IN_DOUBT) is Status.UNKNOWN
+    assert after(Status.PENDING, Happening.OPTED_OUT) is Status.REJECTED
     assert after(Status.SENT, Happening.SILENT) is Status.UNKNOWN
     assert after(Status.SENT, Happening.RECEIPT_DELIVERED) is Status.DELIVERED
     assert after(Status.SENT, Happening.RECEIPT_REJECTED) is Status.REJECTED
@@ -91,12 +92,12 @@ def test_whole_table_by_hand() -> None:
     assert after(Status.PENDING, Happening.SILENT) is None
     for happening in set(Happening) - RECEIPTS - {Happening.SILENT}:
         assert after(Status.SENT, happening) is None
-    assert len(TRANSITIONS) == 5 + 1 + 5 + 5 + 4
+    assert len(TRANSITIONS) == 6 + 1 + 5 + 5 + 4
 
 
 def test_money_goes_back_only_for_messages_of_which_certainly_no_part_was_taken() -> None:
     back = {happening for happening in Happening if refunded(happening, parts_taken=0)}
-    assert back == {Happening.REFUSED, Happening.TRIES_USED_UP, Happening.LAPSED}
+    assert back == {Happening.REFUSED, Happening.TRIES_USED_UP, Happening.LAPSED, Happening.OPTED_OUT}
     for happening in Happening:
         assert not refunded(happening, parts_taken=1)
         assert not refunded(happening, parts_taken=10)

@@ -1,0 +1,64 @@
+"""How often: a sliding log of sixty seconds, so that in any sixty seconds no more than the limit is admitted.
+
+What is refused does not count, so a caller that keeps knocking is let in as soon as one that keeps waiting.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import msgspec
+
+WINDOW_MS = 60_000
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """Where a caller stands after an attempt. `reset_seconds` is when one more than `remaining` will be admitted, at
+    least 1, or 0 when nothing counts against the limit.
+    """
+
+    admitted: bool
+    limit: int
+    remaining: int
+    reset_seconds: int
+
+
+class SlidingLog:
+    """The times (UTC ms) of what was admitted in the last sixty seconds, oldest first."""
+
+    __slots__ = ("_times",)
+
+    def __init__(self) -> None:
+        self._times: deque[int] = deque()
+
+    def admit(self, now_utc_ms: int, limit: int) -> Standing:
+        """Admit one at this moment, or not, under a limit of at least 1 per sixty seconds."""
+        times = self._times
+        self._forget(now_utc_ms)
+        admitted = len(times) < limit
+        if admitted:
+            # A clock that is set back must not make the log forget early: times never go down.
+            times.append(max(now_utc_ms, times[-1]) if times else now_utc_ms)
+        return Standing(admitted, limit, max(0, limit - len(times)), self._reset_seconds(now_utc_ms, limit))
+
+    def count(self, now_utc_ms: int) -> int:
+        """How many of the last sixty seconds there are."""
+        self._forget(now_utc_ms)
+        return len(self._times)
+
+    def standing(self, now_utc_ms: int, limit: int) -> Standing:
+        """Where a caller stands, without an attempt; `admitted` tells whether one would be."""
+        count = self.count(now_utc_ms)
+        return Standing(count < limit, limit, max(0, limit - count), self._reset_seconds(now_utc_ms, limit))
+
+    def _forget(self, now_utc_ms: int) -> None:
+        times = self._times
+        while times and times[0] < now_utc_ms - WINDOW_MS:  # one that is sixty seconds old still counts
+            times.popleft()
+
+    def _reset_seconds(self, now_utc_ms: int, limit: int) -> int:
+        if not self._times:
+            return 0
+        # A limit that was lowered leaves more in the log than it allows: the one whose end makes room decides.
+        decisive = self._times[max(0, len(self._times) - limit)]
+        return max(1, (decisive + WINDOW_MS - now_utc_ms) // 1000 + 1)
