@@ -75,6 +75,11 @@ class GroupCommit:
                 self._idle.clear()
                 self._loop.call_soon(self._flush)
 
+    @property
+    def waiting_rows(self) -> int:
+        """The weight of the operations that wait or are being written."""
+        return self._weight
+
     async def drained(self) -> None:
         """Return once nothing waits and no group is under way."""
         while self._busy or self._waiting or self._scheduled:

@@ -8,6 +8,7 @@ decide nothing themselves. The suite in `tests/conformance/store` is the other h
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from enum import IntEnum
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
@@ -27,14 +28,77 @@ class Op(msgspec.Struct, Generic[T], frozen=True):
 # -- messages
 
 
-class Accept(Op[list[bool]], frozen=True):
+class CallbackDraft(msgspec.Struct, frozen=True, gc=False):
+    """A callback to be made: the finished body. `url` "" means the account's URL for `kind` at each attempt."""
+
+    kind: str
+    body: bytes
+    url: str = ""
+
+
+class Ended(msgspec.Struct, frozen=True, gc=False):
+    """A message that has just reached a status to be told, as the callback's author sees it."""
+
+    message_id: int
+    account_id: int
+    dialect: int
+    recipient: str
+    status: Status
+    done_utc_ms: int
+
+
+Reporter = Callable[[Sequence[Ended]], list[CallbackDraft | None]]
+
+
+class Kept(IntEnum):
+    """What became of a submission that was to be accepted."""
+
+    REFUSED = 0  # not covered by the balance: it is not stored
+    STORED = 1  # stored and paid
+    ENDED = 2  # stored and at its end at once: the recipient has opted out
+
+
+class Once(msgspec.Struct, frozen=True):
+    """What makes a request happen once: the caller's key for a route, the SHA-256 of its body, and the function that
+    writes the answer from what became of each submission. It is called by the store's writer.
+    """
+
+    route: str
+    key: str
+    body_sha256: bytes
+    answer: Callable[[Sequence[Kept]], bytes]
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """The answer to an earlier request with the same key."""
+
+    body_sha256: bytes
+    answer: bytes
+
+
+class Accept(Op["list[Kept] | Answered"], frozen=True):
     """Store a request with the messages that its account's balance covers, and charge for those.
 
-    Result: for each submission whether it is stored and paid. Nothing at all is stored when none is.
+    Result: for each submission what became of it. No message is stored when none is covered. With `once`, the answer is
+    stored too, for `ONCE_MS`; if there is one already, nothing is done and it is the result. What ends at once is told
+    by `report`.
     """
 
     request: Request
     submissions: list[Submission]
+    once: Once | None = None
+    report: Reporter | None = None
+
+
+ONCE_MS = 24 * 3_600_000
+"""How long the answer to a request with a key is kept."""
+
+
+class ForgetAnswers(Op[int], frozen=True):
+    """Delete the oldest answers given before a time, at most `limit`. Result: how many."""
+
+    before_utc_ms: int
+    limit: int
 
 
 class MoveMark(Op[None], frozen=True):
@@ -49,7 +113,7 @@ class MoveMark(Op[None], frozen=True):
 
 class Took(msgspec.Struct, frozen=True, gc=False):
     """A carrier took a part. `last` when no part of the message is open after it; `retried` when it was not the first
-    try.
+    try; `tell` when the account wants to be called back on SENT.
     """
 
     message_id: int
@@ -59,12 +123,16 @@ class Took(msgspec.Struct, frozen=True, gc=False):
     at_utc_ms: int
     last: bool = True
     retried: bool = False
+    tell: bool = False
 
 
 class StoreTaken(Op[None], frozen=True):
-    """Remember parts taken, by what id the carrier knows them; a message whose last part it was becomes SENT."""
+    """Remember parts taken, by what id the carrier knows them; a message whose last part it was becomes SENT, and has a
+    callback by `report` where its account asked to be told (`Took.tell`).
+    """
 
     taken: list[Took]
+    report: Reporter | None = None
 
 
 class Retry(msgspec.Struct, frozen=True, gc=False):
@@ -101,28 +169,6 @@ class Resend(Op[None], frozen=True):
 
     message_ids: list[int]
     at_utc_ms: int
-
-
-class CallbackDraft(msgspec.Struct, frozen=True, gc=False):
-    """A callback to be made: the finished body. `url` "" means the account's URL for `kind` at each attempt."""
-
-    kind: str
-    body: bytes
-    url: str = ""
-
-
-class Ended(msgspec.Struct, frozen=True, gc=False):
-    """A message that has just reached a final status, as the callback's author sees it."""
-
-    message_id: int
-    account_id: int
-    dialect: int
-    recipient: str
-    status: Status
-    done_utc_ms: int
-
-
-Reporter = Callable[[Sequence[Ended]], list[CallbackDraft | None]]
 
 
 class Ending(msgspec.Struct, frozen=True, gc=False):
@@ -166,6 +212,26 @@ class StoreRefs(Op[None], frozen=True):
 
     carrier_id: int
     refs: list[tuple[str, int, int]]
+
+
+class InboundDraft(msgspec.Struct, frozen=True, gc=False):
+    """A message from a phone: who wrote (`sender`, digits) to which of our numbers. `account_id` 0 when that is
+    nobody's; `callback` None when there is nobody to tell.
+    """
+
+    carrier_id: int
+    account_id: int
+    sender: str
+    recipient: str
+    text: str
+    received_utc_ms: int
+    callback: CallbackDraft | None = None
+
+
+class StoreInbound(Op[None], frozen=True):
+    """Store messages from phones, each with its callback."""
+
+    messages: list[InboundDraft]
 
 
 class LeaseIds(Op[int], frozen=True):
@@ -234,12 +300,22 @@ class Settlement(msgspec.Struct, frozen=True, gc=False):
 
 
 CALLED_BACK = "called back"  # the event of an attempt that failed
+REPLAYED = "replayed"  # the event of a new run of attempts
 
 
 class SettleCallbacks(Op[None], frozen=True):
     """Store how attempts ended."""
 
     settlements: list[Settlement]
+
+
+class ReplayCallbacks(Op[list[int]], frozen=True):
+    """Begin a new run of attempts of callbacks that failed or were acknowledged, due from a time on. Result: the ids of
+    those that do; what is pending or cancelled is left as it is.
+    """
+
+    callback_ids: list[int]
+    due_utc_ms: int
 
 
 # -- accounts
@@ -270,6 +346,33 @@ class UpdateAccount(Op[Account], frozen=True):
 
     account_id: int
     changes: dict[str, Any]
+
+
+class ReplaceCredentials(Op[Account], frozen=True):
+    """Give an account new credentials in place of those that it has in the same dialects, and end its tokens. Result:
+    the account after. Raises `Missing`, and `Conflict` when a public id is another account's.
+    """
+
+    account_id: int
+    credentials: list[Credential]
+
+
+class SetCredit(Op[int], frozen=True):
+    """Let an account's balance go down to minus this. Result: the balance, in micro-units. Raises `Missing`."""
+
+    account_id: int
+    credit_limit_micros: int
+
+
+class SetOptOut(Op[bool], frozen=True):
+    """Note that a recipient (E.164 digits) wants nothing more from an account, or does again. Result: whether that is
+    new.
+    """
+
+    account_id: int
+    recipient: str
+    opted_out: bool
+    at_utc_ms: int
 
 
 class TopUp(Op[int], frozen=True):
@@ -350,6 +453,56 @@ class Awaiting(msgspec.Struct, frozen=True, gc=False):
     sent_utc_ms: int
 
 
+class StoredInbound(msgspec.Struct, frozen=True):
+    """A message from a phone, as stored. `account_id` 0 when its number is nobody's."""
+
+    id: int
+    carrier_id: int
+    account_id: int
+    sender: str
+    recipient: str
+    text: str
+    received_utc_ms: int
+
+
+class MessageFilter(msgspec.Struct, frozen=True):
+    """Which messages are wanted; what is None or "" does not matter. Times are when they were registered, the second
+    one excluded.
+    """
+
+    account_id: int | None = None
+    status: Status | None = None
+    recipient: str = ""
+    sender: str = ""
+    carrier_id: int | None = None
+    since_utc_ms: int = 0
+    until_utc_ms: int | None = None
+
+
+class CallbackFilter(msgspec.Struct, frozen=True):
+    """Which callbacks are wanted; what is None or "" does not matter."""
+
+    account_id: int | None = None
+    state: str = ""
+    kind: str = ""
+
+
+class Overdue(msgspec.Struct, frozen=True):
+    """Of the open messages looked at, those whose time is over.
+
+    `lapsed` were not sent wholly (their `number` is 0 while they are put aside), `silent` were and have no final
+    receipt. `looked_to` is the last id looked at, 0 after the last.
+    """
+
+    lapsed: list[Submission]
+    silent: list[int]
+    looked_to: int
+
+
+SILENCE_MS = 24 * 3_600_000
+"""A message that was sent is given up so long after its validity."""
+
+
 class LaneState(msgspec.Struct, frozen=True):
     """Where a carrier's hand-over stands: the mark, the messages in doubt below it, the number waiting above it."""
 
@@ -420,14 +573,17 @@ class Reads(Protocol):
     def balance(self, account_id: int) -> int:
         """In micro-units."""
 
+    def credit(self, account_id: int) -> int:
+        """The account's credit limit, in micro-units."""
+
     def balances(self) -> dict[int, int]:
         """Every account's, by internal id."""
 
     def message(self, message_id: int) -> StoredMessage | None:
         """One message by internal id."""
 
-    def messages(self, account_id: int | None, limit: int, before_id: int | None = None) -> list[StoredMessage]:
-        """The newest, of one account or of all, older than `before_id`."""
+    def messages(self, wanted: MessageFilter, limit: int, before_id: int | None = None) -> list[StoredMessage]:
+        """The newest of those wanted, older than `before_id`."""
 
     def parts(self, message_id: int) -> list[tuple[int, str, ReceiptState | None]]:
         """Part, the carrier's id, what its receipt said: of a message with several parts, those taken."""
@@ -437,6 +593,21 @@ class Reads(Protocol):
 
     def callbacks_of(self, message_id: int) -> list[Callback]:
         """Oldest first."""
+
+    def callback(self, callback_id: int) -> Callback | None:
+        """One by its internal id."""
+
+    def callbacks(self, wanted: CallbackFilter, limit: int, before_id: int | None = None) -> list[Callback]:
+        """The newest of those wanted, older than `before_id`."""
+
+    def inbound(self, account_id: int | None, limit: int, before_id: int | None = None) -> list[StoredInbound]:
+        """The newest messages from phones: an account's, nobody's (0) or all, older than `before_id`."""
+
+    def answered(self, account_id: int, route: str, key: str, after_utc_ms: int) -> Answered | None:
+        """The answer given after a time to a request with a key."""
+
+    def opt_outs(self, account_id: int, after: str, limit: int) -> list[str]:
+        """Recipients that want nothing more from an account, by number, after one."""
 
     def postings(self, after_id: int, limit: int) -> list[Posting]:
         """The ledger, oldest first."""
@@ -453,8 +624,11 @@ class Reads(Protocol):
     def claim(self, carrier_id: int, after_number: int, limit: int) -> list[Submission]:
         """What waits for a carrier above a number, in order."""
 
-    def due_retries(self, now_utc_ms: int, limit: int) -> list[Submission]:
-        """Messages whose time for another try has come, without a number yet."""
+    def due_retries(self, carrier_id: int, now_utc_ms: int, limit: int) -> list[Submission]:
+        """A carrier's messages whose time for another try has come, without a number yet."""
+
+    def overdue(self, carrier_id: int, after_id: int, look_at: int, now_utc_ms: int) -> Overdue:
+        """Of the next open messages of a carrier after an id those whose time is over."""
 
     def awaiting_receipt(self, carrier_id: int, after_id: int, limit: int) -> list[Awaiting]:
         """Parts of sent messages without a receipt, of up to `limit` messages, by message id."""
@@ -484,6 +658,10 @@ class Store(Protocol):
 
     def add_hook(self, hook: CommitHook) -> None:
         """Take part in every group commit."""
+
+    @property
+    def waiting_rows(self) -> int:
+        """The weight of what was submitted and is neither stored nor failed."""
 
     async def read(self, query: Callable[[Reads], T]) -> T:
         """Run reads in one snapshot. Raises `StoreError`."""

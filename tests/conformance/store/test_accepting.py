@@ -82,7 +82,7 @@ def test_nothing_at_all_is_stored_when_no_recipient_is_covered(engine: Engine) -
             assert await books.store.apply(books.request(account.id, [6, 7])) == [False, False]
             assert await books.store.read(lambda reads: reads.paid_messages(0, 10)) == []
             assert [row[1] for row in await books.postings()] == ["TOPUP"]
-            assert await books.store.read(lambda reads: reads.messages(None, 10)) == []
+            assert await books.store.read(lambda reads: reads.messages(it.MessageFilter(), 10)) == []
             assert await books.balance(account.id) == 5
 
     run(scenario())
@@ -243,11 +243,11 @@ def test_everything_survives_a_restart_clean_or_not(engine: Engine) -> None:
         for clean in (True, False):
             await books.accept(account.id, 5)
             before = await books.store.read(
-                lambda reads: (reads.messages(None, 100), reads.postings(0, 100), reads.accounts())
+                lambda reads: (reads.messages(it.MessageFilter(), 100), reads.postings(0, 100), reads.accounts())
             )
             books = await books.reopened(clean=clean)
             after = await books.store.read(
-                lambda reads: (reads.messages(None, 100), reads.postings(0, 100), reads.accounts())
+                lambda reads: (reads.messages(it.MessageFilter(), 100), reads.postings(0, 100), reads.accounts())
             )
             assert after == before
         assert len(after[0]) == 10

@@ -23,6 +23,12 @@ FULL = Account(
     price_list="gold",
     numbers=NumberPolicy.VALID,
     carrier="fast",
+    sending=False,
+    per_minute=100,
+    countries=frozenset({"CL", "GB"}),
+    networks=("10.0.0.0/8", "fd00::/8"),
+    inbound=frozenset({"96000", "56912345678"}),
+    intermediate=True,
     validity_seconds=60,
     dlr_url="https://a/",
     mo_url="https://b/",
@@ -46,10 +52,10 @@ def test_account_comes_back_as_it_was_made(engine: Engine) -> None:
         assert await books.store.read(lambda reads: reads.accounts_since(0)) == [(made, credentials)]
         assert await books.balance(made.id) == 500
         anyone = await books.store.apply(
-            it.CreateAccount(msgspec.structs.replace(FULL, ref="any", senders=None), [], 0)
+            it.CreateAccount(msgspec.structs.replace(FULL, ref="any", senders=None, inbound=frozenset()), [], 0)
         )
         nobody = await books.store.apply(
-            it.CreateAccount(msgspec.structs.replace(FULL, ref="none", senders=frozenset()), [], 0)
+            it.CreateAccount(msgspec.structs.replace(FULL, ref="none", senders=frozenset(), inbound=frozenset()), [], 0)
         )
         found = await books.store.read(lambda reads: (reads.account("any"), reads.account("none")))
         assert found == (anyone, nobody)
@@ -174,5 +180,77 @@ def test_server_and_command_writing_at_once_lose_nothing(engine: Engine) -> None
             await asyncio.gather(top_up(books.store), top_up(beside))
             await beside.close()
             assert await books.balance(account.id) == 80
+
+    run(scenario())
+
+
+def test_number_is_one_accounts_and_a_refused_change_changes_nothing(engine: Engine) -> None:
+    async def scenario() -> None:
+        async with opened(engine) as books:
+            first = await books.account("first", inbound=frozenset({"96000", "56912345678"}))
+            second = await books.account("second", inbound=frozenset({"97000"}))
+            change = it.UpdateAccount(second.id, {"inbound": frozenset({"97001", "96000"}), "name": "new"})
+            with pytest.raises(it.Conflict, match="96000"):
+                await books.store.apply(change)
+            with pytest.raises(it.Conflict, match="97000"):
+                await books.account("third", inbound=frozenset({"97000"}))
+            assert await books.store.read(lambda reads: reads.accounts()) == [first, second]
+            given_up = await books.store.apply(it.UpdateAccount(first.id, {"inbound": frozenset({"56912345678"})}))
+            assert given_up.inbound == {"56912345678"}
+            changed = await books.store.apply(change)
+            assert (changed.inbound, changed.name) == ({"97001", "96000"}, "new")
+            again = await books.store.apply(it.UpdateAccount(second.id, {"name": "newer"}))
+            assert again.inbound == changed.inbound
+            assert await books.store.read(lambda reads: reads.accounts()) == [given_up, again]
+
+    run(scenario())
+
+
+def test_new_credentials_take_the_place_of_those_of_the_same_dialects_and_end_tokens(engine: Engine) -> None:
+    async def scenario() -> None:
+        async with opened(engine) as books:
+            one, other, old = it.Credential(1, "rt_1", bytes(32)), it.Credential(2, "sk", bytes(32)), bytes(range(32))
+            kept = it.Credential(1, "rt_kept", old)
+            account = await books.store.apply(it.CreateAccount(FULL, [one, other], 0))
+            await books.store.apply(
+                it.CreateAccount(msgspec.structs.replace(FULL, ref="else", inbound=frozenset()), [kept], 0)
+            )
+
+            async def known() -> list[it.Credential]:
+                news = await books.store.read(lambda reads: reads.accounts_since(0))
+                return next(credentials for found, credentials in news if found.id == account.id)
+
+            new = it.Credential(1, "rt_2", old)
+            changed = await books.store.apply(it.ReplaceCredentials(account.id, [new]))
+            expected = msgspec.structs.replace(account, token_epoch=account.token_epoch + 1, revision=changed.revision)
+            assert changed == expected
+            assert changed.revision > account.revision
+            assert await known() == [new, other]
+            with pytest.raises(it.Conflict):
+                await books.store.apply(it.ReplaceCredentials(account.id, [it.Credential(1, "rt_kept", bytes(32))]))
+            assert await known() == [new, other]
+            assert await books.store.read(lambda reads: reads.account(account.ref)) == changed
+            with pytest.raises(it.Missing):
+                await books.store.apply(it.ReplaceCredentials(12345, [one]))
+
+    run(scenario())
+
+
+def test_credit_is_spent_to_its_limit_and_no_further(engine: Engine) -> None:
+    async def scenario() -> None:
+        async with opened(engine) as books:
+            account = await books.account(balance=10)
+            assert await books.store.read(lambda reads: reads.credit(account.id)) == 0
+            assert await books.store.apply(it.SetCredit(account.id, 25)) == 10
+            assert await books.store.read(lambda reads: reads.credit(account.id)) == 25
+            stored, refused = it.Kept.STORED, it.Kept.REFUSED
+            assert await books.store.apply(books.request(account.id, [20, 20, 15])) == [stored, refused, stored]
+            assert await books.balance(account.id) == -25
+            assert await books.store.apply(it.SetCredit(account.id, 0)) == -25
+            assert await books.store.apply(books.request(account.id, [1])) == [refused]
+            assert await books.store.apply(it.TopUp(account.id, 30, 1, "")) == 5
+            assert await books.store.apply(books.request(account.id, [5])) == [stored]
+            with pytest.raises(it.Missing):
+                await books.store.apply(it.SetCredit(12345, 1))
 
     run(scenario())

@@ -44,7 +44,7 @@ def ids(callbacks: list[it.Callback]) -> list[int]:
 
 
 async def stored(books: Books, callback_id: int) -> it.Callback:
-    messages = await books.store.read(lambda reads: reads.messages(None, 1000))
+    messages = await books.store.read(lambda reads: reads.messages(it.MessageFilter(), 1000))
     every = [
         callback
         for message in messages

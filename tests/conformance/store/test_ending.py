@@ -228,7 +228,9 @@ def test_hundreds_of_ends_at_once_are_each_their_own(engine: Engine) -> None:
             refused = [it.Ending(one.id, Happening.REFUSED, 5000 + i) for i, one in enumerate(sent) if i % 2]
             await books.receipts(*receipts)
             await books.store.apply(it.Finish(refused, report))
-            stored = {one.id: one for one in await books.store.read(lambda reads: reads.messages(None, 1000))}
+            stored = {
+                one.id: one for one in await books.store.read(lambda reads: reads.messages(it.MessageFilter(), 1000))
+            }
             for i, one in enumerate(sent):
                 expected = Status.REJECTED if i % 2 else RECEIPTS[states[i % 7]]
                 assert (stored[one.id].status, stored[one.id].done_utc_ms) == (

@@ -36,7 +36,12 @@ class Hook:
 
 async def everything(books: Books) -> object:
     return await books.store.read(
-        lambda reads: (reads.messages(None, 1000), reads.postings(0, 1000), reads.balances(), reads.lane(1))
+        lambda reads: (
+            reads.messages(it.MessageFilter(), 1000),
+            reads.postings(0, 1000),
+            reads.balances(),
+            reads.lane(1),
+        )
     )
 
 

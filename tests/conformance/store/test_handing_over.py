@@ -33,8 +33,8 @@ async def claim(books: Books, after: int, limit: int = 100, carrier_id: int = 1)
     return await books.store.read(lambda reads: reads.claim(carrier_id, after, limit))
 
 
-async def due(books: Books, now: int, limit: int = 100) -> list[Submission]:
-    return await books.store.read(lambda reads: reads.due_retries(now, limit))
+async def due(books: Books, now: int, limit: int = 100, carrier_id: int = 1) -> list[Submission]:
+    return await books.store.read(lambda reads: reads.due_retries(carrier_id, now, limit))
 
 
 async def requeue(books: Books, *numbered: tuple[Submission, int]) -> list[bool]:
@@ -164,7 +164,7 @@ def test_hundreds_taken_at_once_are_each_stored_with_their_own_reference(engine:
             account = await books.account(balance=10_000_000)
             sent = await books.accept(account.id, 700)
             await books.taken(*sent)
-            stored = await books.store.read(lambda reads: reads.messages(None, 1000))
+            stored = await books.store.read(lambda reads: reads.messages(it.MessageFilter(), 1000))
             assert {one.id: one.ref for one in stored} == {one.id: f"ref-{one.id}-1" for one in sent}
             assert {one.status for one in stored} == {Status.SENT}
 

@@ -13,7 +13,7 @@ from heliograph.store import interface as it
 
 
 async def listed(books: Books, account_id: int | None, limit: int = 100, before: int | None = None) -> list[int]:
-    found = await books.store.read(lambda reads: reads.messages(account_id, limit, before))
+    found = await books.store.read(lambda reads: reads.messages(it.MessageFilter(account_id=account_id), limit, before))
     return [one.id for one in found]
 
 

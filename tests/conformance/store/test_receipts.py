@@ -45,7 +45,7 @@ def test_receipt_of_a_message_that_nobody_knows_was_taken_proves_it_and_ends_it(
             await tell(books, one, 1, ReceiptState.REJECTED)
             message = await books.message(one.id)
             assert (message.status, message.refunded) == (Status.REJECTED, False)
-            assert await books.store.read(lambda reads: reads.due_retries(1000, 10)) == []
+            assert await books.store.read(lambda reads: reads.due_retries(1, 1000, 10)) == []
             assert await books.balance(account.id) == 60
 
     run(scenario())
@@ -219,7 +219,7 @@ def test_thousands_of_old_ids_in_runs_are_all_found(engine: Engine) -> None:
                 await books.store.apply(it.StoreRefs(1, run_))
             receipts = [it.PartReceipt(1, f"{one.id * 7919 % 10_007:05}", DELIVERED, 4000) for one in sent]
             assert await books.receipts(*receipts) == []
-            stored = await books.store.read(lambda reads: reads.messages(None, 1000))
+            stored = await books.store.read(lambda reads: reads.messages(it.MessageFilter(), 1000))
             assert {one.status for one in stored} == {Status.DELIVERED}
 
     run(scenario())

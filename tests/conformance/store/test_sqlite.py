@@ -14,7 +14,7 @@ from tests.conformance.store.books import Books, SqliteEngine, opened, run
 
 from heliograph.store import interface as it
 from heliograph.store.sqlite import SqliteStore, queries
-from heliograph.store.sqlite.engine import OLDEST_SQLITE, migrate
+from heliograph.store.sqlite.engine import LOG_INDEX_BYTES, OLDEST_SQLITE, migrate
 
 # Read from end to end, and why that is no harm.
 SCANNED = {
@@ -223,5 +223,25 @@ def test_migrations_are_applied_once_and_in_order(engine: SqliteEngine) -> None:
             books = await books.reopened(clean=clean)
         assert await books.store.read(lambda reads: reads.accounts()) == [account]
         await books.store.close()
+
+    run(scenario())
+
+
+def test_the_index_of_the_log_has_its_room_before_the_disk_is_full(engine: SqliteEngine) -> None:
+    """It would grow in the midst of a commit, and one that fails there is undone for us but not for a recovery."""
+
+    async def scenario() -> None:
+        async with opened(engine):
+            index = engine.folder / "heliograph.sqlite-shm"
+            before = index.stat()
+            assert before.st_size >= LOG_INDEX_BYTES
+            assert before.st_blocks * 512 >= LOG_INDEX_BYTES, "it has the size, but not the room"
+            writing = apsw.Connection(str(engine.folder / "heliograph.sqlite"))
+            writing.execute("PRAGMA wal_autocheckpoint = 0").fetchall()
+            writing.execute("CREATE TABLE filler (bytes BLOB)")
+            while (engine.folder / "heliograph.sqlite-wal").stat().st_size < 20 * 1024 * 1024:  # 4062 pages: one region
+                writing.execute("INSERT INTO filler VALUES (zeroblob(1000000))")
+            writing.close()
+            assert index.stat().st_size == before.st_size
 
     run(scenario())

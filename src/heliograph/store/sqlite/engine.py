@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import logging
 import os
 import queue
+import shutil
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +37,7 @@ BUSY_MILLISECONDS = 5_000
 OPEN_FLAGS = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_NOMUTEX
 STATEMENTS_KEPT = 1_000  # bulk statements come in every number of rows below 64
 CHECKPOINT_PAGES = 4_000  # 16 MB of log
+LOG_INDEX_BYTES = 512 * 1024  # of shared memory, for 64,000 pages of log
 
 
 class SqliteStore:
@@ -57,6 +60,7 @@ class SqliteStore:
         self._max_waiting_rows = max_waiting_rows
         self._on_fatal = on_fatal or (lambda error: None)
         self._lock: IO[str] | None = None
+        self._log_index = -1
         self._inbox: queue.SimpleQueue[list[it.Op[Any]] | None] = queue.SimpleQueue()
         self._hooks: list[it.CommitHook] = []
 
@@ -75,11 +79,13 @@ class SqliteStore:
                 self._take_lock()
             writing = self._connect()
             migrate(writing)
+            if self._exclusive:
+                self._reserve_log_index(writing)
         except BaseException as error:
             if self._lock is not None:
                 self._lock.close()
             if isinstance(error, apsw.Error | OSError):
-                raise it.Unavailable(f"cannot open {self._path}: {error}") from error
+                raise it.Unavailable(f"cannot open {self._path}: {self._why(error)}") from error
             raise
         self._group = GroupCommit(
             self._loop, self._inbox.put, max_weight=self._max_waiting_rows, on_fatal=self._on_fatal
@@ -98,6 +104,8 @@ class SqliteStore:
         await self._loop.run_in_executor(self._reader, self._writer.join)
         await self._loop.run_in_executor(self._reader, self._reading.close)
         self._reader.shutdown()
+        if self._log_index >= 0:
+            os.close(self._log_index)
         if self._lock is not None:
             self._lock.close()
 
@@ -127,6 +135,11 @@ class SqliteStore:
     def add_hook(self, hook: it.CommitHook) -> None:
         """See `store.interface.Store`; before `open`."""
         self._hooks.append(hook)
+
+    @property
+    def waiting_rows(self) -> int:
+        """See `store.interface.Store`."""
+        return self._group.waiting_rows
 
     async def read(self, query: Callable[[it.Reads], T]) -> T:
         """See `store.interface.Store`."""
@@ -203,6 +216,29 @@ class SqliteStore:
         self._lock.truncate(0)
         self._lock.write(str(os.getpid()))
         self._lock.flush()
+
+    def _reserve_log_index(self, connection: apsw.Connection) -> None:
+        """Give the log's index in shared memory the room that it may need, while there is room.
+
+        SQLite lets it grow in the midst of a commit, when the pages are in the log already. On a full disk that fails,
+        and then the commit has not happened for us but would have for whoever recovers the file.
+        """
+        connection.execute("BEGIN IMMEDIATE")  # who grows the index holds the write lock
+        try:
+            # Stays open as long as the connections: closing any descriptor of it drops SQLite's locks.
+            self._log_index = os.open(f"{self._path}-shm", os.O_RDWR)
+            size = os.fstat(self._log_index).st_size
+            missing = b"\0" * max(0, LOG_INDEX_BYTES - size)
+            if os.pwrite(self._log_index, missing, size) < len(missing):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        finally:
+            connection.execute("ROLLBACK")
+
+    def _why(self, error: apsw.Error | OSError) -> str:
+        """Why the file cannot be opened: of a full disk SQLite may say "disk I/O error" only."""
+        if isinstance(error, apsw.IOError) and shutil.disk_usage(self._folder).free < LOG_INDEX_BYTES:
+            return f"its disk is full ({error})"
+        return str(error)
 
     def _connect(self) -> apsw.Connection:
         umask = os.umask(0o077)

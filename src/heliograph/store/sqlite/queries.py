@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from heliograph.store.sqlite.rows import ACCOUNT_COLUMNS
+
 
 @dataclass(frozen=True)
 class Bulk:
@@ -36,8 +38,21 @@ class Bulk:
 
 # -- accepting
 
-# What an account may spend.
-BALANCE_AND_CREDIT = "SELECT balance_micros, credit_limit_micros FROM balance WHERE account_id = ?"
+# What an account may spend, and whether anybody wants nothing more from it.
+BALANCE_AND_CREDIT = (
+    "SELECT balance_micros, credit_limit_micros, EXISTS (SELECT 1 FROM opt_out WHERE opt_out.account_id = balance.account_id)"
+    " FROM balance WHERE account_id = ?"
+)
+OPTED_OUT = "SELECT recipient FROM opt_out WHERE account_id = ? AND recipient IN (SELECT value FROM json_each(?))"
+# The answer to a request with a key, unless it is too old to count.
+ANSWERED = (
+    "SELECT body_sha256, answer FROM answered WHERE account_id = ? AND route = ? AND key = ? AND answered_utc_ms > ?"
+)
+INSERT_ANSWER = "INSERT OR REPLACE INTO answered (account_id, route, key, body_sha256, answer, answered_utc_ms) VALUES (?,?,?,?,?,?)"
+FORGET_ANSWERS = (
+    "DELETE FROM answered WHERE (account_id, route, key) IN (SELECT account_id, route, key FROM answered WHERE answered_utc_ms <= ?"
+    " ORDER BY answered_utc_ms LIMIT ?) RETURNING 1"
+)
 # One row a request: appended.
 INSERT_REQUESTS = Bulk(
     "INSERT INTO request (id, account_id, sender, text, encoding, segments, registered_utc_ms, expires_utc_ms) VALUES {rows}",
@@ -88,7 +103,8 @@ ADD_EVENT = (
 )
 INSERT_REFS = Bulk("INSERT OR REPLACE INTO ref (carrier_id, run, ref, message_id, part) VALUES {rows}", "(?,?,?,?,?)")
 NEWEST_RUN = "SELECT coalesce(max(run), 0) FROM ref WHERE carrier_id = ?"
-# One probe of one run; runs are tried from the newest.
+# One probe of one run; runs are tried from the newest. Run 0 is no run: it holds, in no order of arrival, the ids of
+# messages that became UNKNOWN, for a receipt may still replace that.
 FIND_REF = "SELECT message_id, part FROM ref WHERE carrier_id = ? AND run = ? AND ref = ?"
 
 # -- ending
@@ -105,6 +121,10 @@ END_SENT = Bulk(
     " FROM ended WHERE message.id = ended.id",
     "(?,?,?)",
 )
+# Messages that a carrier has just taken and nothing has ended since.
+MESSAGES_SENT = Bulk("SELECT id, account_id, dialect, recipient FROM message WHERE id IN ({rows}) AND status = 1", "?")
+# What a carrier calls a message, where it is of one part, and which carrier that is.
+MESSAGE_REF = "SELECT carrier_id, ref FROM message WHERE id = ?"
 # What deciding about an end needs, by row id.
 MESSAGES_TO_END = Bulk(
     "SELECT id, account_id, dialect, recipient, status, price_micros, refunded FROM message WHERE id IN ({rows})", "?"
@@ -147,24 +167,43 @@ SETTLE_CALLBACKS = Bulk(
     " FROM settled WHERE callback.id = settled.id AND callback.state = 'pending'",
     "(?,?,?)",
 )
+# Called back again from the beginning; what is under way or pending is left alone.
+REPLAY_CALLBACK = (
+    "UPDATE callback SET state = 'pending', attempt = 0, next_utc_ms = ?2, last_result = '' WHERE id = ?1"
+    " AND state IN ('failed', 'acknowledged') RETURNING message_id"
+)
+CALLBACK = f"SELECT {_CALLBACK} FROM callback WHERE id = ?"
+# Newest first. NULL and '' match everything.
+CALLBACKS = (
+    f"SELECT {_CALLBACK} FROM callback WHERE id < ?1 AND (?2 IS NULL OR account_id = ?2) AND (?3 = '' OR kind = ?3)"
+    " AND (?4 = '' OR state = ?4) ORDER BY id DESC LIMIT ?5"
+)
+# The same of those that failed, by the index of these.
+FAILED_CALLBACKS = (
+    f"SELECT {_CALLBACK} FROM callback INDEXED BY callback_failed WHERE state = 'failed' AND id < ?1 AND (?2 IS NULL OR account_id = ?2)"
+    " AND (?3 = '' OR kind = ?3) ORDER BY id DESC LIMIT ?4"
+)
 CALLBACKS_OF_MESSAGE = f"SELECT {_CALLBACK} FROM callback WHERE message_id = ? ORDER BY id"
 
 # -- accounts
 
-_ACCOUNT = (
-    "id, ref, name, email, status, senders, default_sender, price_list, numbers, carrier, validity_seconds, dlr_url, mo_url, token_epoch,"
-    " secret_generation, created_utc_ms, revision"
+_ACCOUNT = "id, (SELECT json_group_array(number) FROM inbound_number WHERE account_id = account.id), " + ", ".join(
+    ACCOUNT_COLUMNS
 )
 INSERT_ACCOUNT = (
-    "INSERT INTO account (ref, name, email, status, senders, default_sender, price_list, numbers, carrier, validity_seconds, dlr_url, mo_url,"
-    " token_epoch, secret_generation, created_utc_ms, revision) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) RETURNING id"
+    f"INSERT INTO account ({', '.join(ACCOUNT_COLUMNS)}) VALUES ({', '.join('?' * len(ACCOUNT_COLUMNS))}) RETURNING id"
 )
+DROP_CREDENTIALS = "DELETE FROM credential WHERE account_id = ? AND dialect = ?"
+DROP_INBOUND_NUMBERS = "DELETE FROM inbound_number WHERE account_id = ?"
+INSERT_INBOUND_NUMBER = "INSERT INTO inbound_number (number, account_id) VALUES (?, ?)"
+SET_CREDIT = "UPDATE balance SET credit_limit_micros = ? WHERE account_id = ? RETURNING balance_micros"
+CREDIT = "SELECT credit_limit_micros FROM balance WHERE account_id = ?"
+OPT_OUT = "INSERT OR IGNORE INTO opt_out (account_id, recipient, at_utc_ms) VALUES (?, ?, ?) RETURNING 1"
+OPT_IN = "DELETE FROM opt_out WHERE account_id = ? AND recipient = ? RETURNING 1"
+OPT_OUTS = "SELECT recipient FROM opt_out WHERE account_id = ? AND recipient > ? ORDER BY recipient LIMIT ?"
 INSERT_CREDENTIAL = "INSERT INTO credential (account_id, dialect, public_id, secret_sha256) VALUES (?, ?, ?, ?)"
 INSERT_BALANCE = "INSERT INTO balance (account_id, balance_micros) VALUES (?, 0)"
-UPDATE_ACCOUNT = (
-    "UPDATE account SET ref=?, name=?, email=?, status=?, senders=?, default_sender=?, price_list=?, numbers=?, carrier=?, validity_seconds=?,"
-    " dlr_url=?, mo_url=?, token_epoch=?, secret_generation=?, created_utc_ms=?, revision=? WHERE id = ?"
-)
+UPDATE_ACCOUNT = f"UPDATE account SET {', '.join(f'{column} = ?' for column in ACCOUNT_COLUMNS)} WHERE id = ?"
 ACCOUNTS_SINCE = f"SELECT {_ACCOUNT} FROM account WHERE revision > ? ORDER BY revision"
 ACCOUNTS = f"SELECT {_ACCOUNT} FROM account ORDER BY id"
 ACCOUNT_BY_ID = f"SELECT {_ACCOUNT} FROM account WHERE id = ?"
@@ -181,15 +220,33 @@ _MESSAGE = (
     " FROM message JOIN request ON request.id = message.request_id"
 )
 MESSAGE = f"{_MESSAGE} WHERE message.id = ?"
-MESSAGES = f"{_MESSAGE} WHERE message.id < ? ORDER BY message.id DESC LIMIT ?"
-# The newest of one account: what is not listed yet, then the list.
+# The newest below an id and from another on; NULL and '' match everything.
+_WANTED = (
+    "message.id < :below AND message.id >= :first AND (:status IS NULL OR message.status = :status)"
+    " AND (:carrier_id IS NULL OR message.carrier_id = :carrier_id) AND (:recipient = '' OR message.recipient = :recipient)"
+    " AND (:sender = '' OR request.sender = :sender)"
+)
+MESSAGES = f"{_MESSAGE} WHERE {_WANTED} ORDER BY message.id DESC LIMIT :limit"
+# Of one account: what is not listed yet, then the list.
 UNLISTED_MESSAGES_OF_ACCOUNT = (
-    f"{_MESSAGE} WHERE message.id > coalesce((SELECT next FROM sequence WHERE name = 'listed'), 0) AND message.id < ?1 AND message.account_id = ?2"
-    " ORDER BY message.id DESC LIMIT ?3"
+    f"{_MESSAGE} WHERE message.id > coalesce((SELECT next FROM sequence WHERE name = 'listed'), 0) AND message.account_id = :account_id"
+    f" AND {_WANTED} ORDER BY message.id DESC LIMIT :limit"
 )
 LISTED_MESSAGES_OF_ACCOUNT = (
-    f"{_MESSAGE} WHERE message.id IN (SELECT message_id FROM account_message WHERE account_id = ?2 AND message_id < ?1"
-    " ORDER BY message_id DESC LIMIT ?3) ORDER BY message.id DESC"
+    f"{_MESSAGE.replace('FROM message', 'FROM account_message CROSS JOIN message ON message.id = account_message.message_id')}"
+    " WHERE account_message.account_id = :account_id AND account_message.message_id < :below AND account_message.message_id >= :first"
+    f" AND {_WANTED} ORDER BY account_message.message_id DESC LIMIT :limit"
+)
+# The first request from an id on, and when it was registered: ids and times grow together.
+REQUEST_FROM = "SELECT id, registered_utc_ms FROM request WHERE id >= ? ORDER BY id LIMIT 1"
+LAST_REQUEST = "SELECT coalesce(max(id), 0) FROM request"
+INSERT_INBOUND = Bulk(
+    "INSERT INTO inbound (carrier_id, account_id, sender, recipient, text, received_utc_ms) VALUES {rows}",
+    "(?,?,?,?,?,?)",
+)
+INBOUND = (
+    "SELECT id, carrier_id, account_id, sender, recipient, text, received_utc_ms FROM inbound"
+    " WHERE id < ?1 AND (?2 IS NULL OR account_id = ?2) ORDER BY id DESC LIMIT ?3"
 )
 LISTED_UP_TO = "SELECT next FROM sequence WHERE name = 'listed'"
 LIST_MESSAGES = "INSERT OR IGNORE INTO account_message SELECT account_id, id FROM message WHERE id > ?1 AND id <= ?2 ORDER BY account_id, id"
@@ -235,7 +292,20 @@ COUNT_WAITING = (
 COUNT_RETRIES = "SELECT count(*) FROM retry WHERE carrier_id = ? AND number > ?"
 DUE_RETRIES = (
     f"{_SUBMISSION.format(number='0')} JOIN retry ON retry.message_id = message.id"
-    " WHERE retry.number IS NULL AND retry.due_utc_ms <= ? ORDER BY retry.due_utc_ms LIMIT ?"
+    " WHERE retry.carrier_id = ? AND retry.number IS NULL AND retry.due_utc_ms <= ? ORDER BY retry.due_utc_ms LIMIT ?"
+)
+# Of the next open messages of a carrier those whose time is over: by the index of open messages, as many as are looked
+# at and not as many as are found. What is put aside has no number until it is due.
+_LOOKED_AT = "SELECT id FROM message WHERE carrier_id = ?1 AND status < 2 AND id > ?2 ORDER BY id LIMIT ?3"
+LOOKED_TO = f"SELECT max(id), count(*) FROM ({_LOOKED_AT})"
+LAPSED = (
+    f"{_SUBMISSION.format(number='CASE WHEN retry.message_id IS NULL THEN message.id ELSE coalesce(retry.number, 0) END')}"
+    " JOIN request ON request.id = message.request_id LEFT JOIN retry ON retry.message_id = message.id"
+    f" WHERE message.id IN ({_LOOKED_AT}) AND message.status = 0 AND request.expires_utc_ms <= ?4 ORDER BY message.id"
+)
+SILENT = (
+    "SELECT message.id FROM message JOIN request ON request.id = message.request_id"
+    f" WHERE message.id IN ({_LOOKED_AT}) AND message.status = 1 AND request.expires_utc_ms <= ?4 ORDER BY message.id"
 )
 # Sent, wholly or in part, and no final receipt: by the index of open messages, from an id on.
 AWAITING_RECEIPT = (

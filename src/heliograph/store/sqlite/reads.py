@@ -9,14 +9,14 @@ from typing import Any
 import apsw
 import msgspec
 
-from heliograph.messaging.accounts import Account, AccountStatus
+from heliograph.messaging.accounts import Account
 from heliograph.messaging.delivery import MEANING, ReceiptState
 from heliograph.messaging.ledger import PostingKind
-from heliograph.messaging.numbers import NumberPolicy
-from heliograph.messaging.submissions import Request, Status, Submission
+from heliograph.messaging.submissions import Request, Submission
 from heliograph.messaging.text import Encoding, Text
 from heliograph.store import interface as it
 from heliograph.store.sqlite import queries as q
+from heliograph.store.sqlite.rows import account_of, message_of
 
 _NO_END = 1 << 62
 
@@ -30,23 +30,29 @@ class Reads:
     # -- accounts
 
     def accounts_since(self, revision: int) -> list[tuple[Account, list[it.Credential]]]:
-        accounts = [_account(row) for row in self._execute(q.ACCOUNTS_SINCE, (revision,))]
+        accounts = [account_of(row) for row in self._execute(q.ACCOUNTS_SINCE, (revision,))]
         return [(account, self._credentials(account.id)) for account in accounts]
 
     def _credentials(self, account_id: int) -> list[it.Credential]:
         return [it.Credential(*row) for row in self._execute(q.CREDENTIALS, (account_id,))]
 
     def account(self, ref: str) -> Account | None:
-        return next((_account(row) for row in self._execute(q.ACCOUNT_BY_REF, (ref,))), None)
+        return next((account_of(row) for row in self._execute(q.ACCOUNT_BY_REF, (ref,))), None)
 
     def account_by_id(self, account_id: int) -> Account | None:
-        return next((_account(row) for row in self._execute(q.ACCOUNT_BY_ID, (account_id,))), None)
+        return next((account_of(row) for row in self._execute(q.ACCOUNT_BY_ID, (account_id,))), None)
 
     def accounts(self) -> list[Account]:
-        return [_account(row) for row in self._execute(q.ACCOUNTS)]
+        return [account_of(row) for row in self._execute(q.ACCOUNTS)]
 
     def balance(self, account_id: int) -> int:
         return int(self._execute(q.BALANCE, (account_id,)).get or 0)
+
+    def credit(self, account_id: int) -> int:
+        return int(self._execute(q.CREDIT, (account_id,)).get or 0)
+
+    def opt_outs(self, account_id: int, after: str, limit: int) -> list[str]:
+        return [row[0] for row in self._execute(q.OPT_OUTS, (account_id, after, limit))]
 
     def balances(self) -> dict[int, int]:
         return dict(self._execute(q.BALANCES))
@@ -54,19 +60,49 @@ class Reads:
     # -- messages
 
     def message(self, message_id: int) -> it.StoredMessage | None:
-        return next((_message(row) for row in self._execute(q.MESSAGE, (message_id,))), None)
+        return next((message_of(row) for row in self._execute(q.MESSAGE, (message_id,))), None)
 
-    def messages(self, account_id: int | None, limit: int, before_id: int | None = None) -> list[it.StoredMessage]:
-        before = before_id or _NO_END
-        if account_id is None:
-            return [_message(row) for row in self._execute(q.MESSAGES, (before, limit))]
-        newest = [_message(row) for row in self._execute(q.UNLISTED_MESSAGES_OF_ACCOUNT, (before, account_id, limit))]
+    def messages(self, wanted: it.MessageFilter, limit: int, before_id: int | None = None) -> list[it.StoredMessage]:
+        values: dict[str, Any] = {
+            "account_id": wanted.account_id,
+            "status": None if wanted.status is None else int(wanted.status),
+            "recipient": wanted.recipient,
+            "sender": wanted.sender,
+            "carrier_id": wanted.carrier_id,
+            "first": self._first_id_from(wanted.since_utc_ms) if wanted.since_utc_ms else 0,
+            "below": min(
+                before_id or _NO_END,
+                _NO_END if wanted.until_utc_ms is None else self._first_id_from(wanted.until_utc_ms),
+            ),
+        }
+        if wanted.account_id is None:
+            return self._messages(q.MESSAGES, values, limit)
+        newest = self._messages(q.UNLISTED_MESSAGES_OF_ACCOUNT, values, limit)
         if len(newest) == limit:
             return newest
-        return newest + [
-            _message(row)
-            for row in self._execute(q.LISTED_MESSAGES_OF_ACCOUNT, (before, account_id, limit - len(newest)))
-        ]
+        return newest + self._messages(q.LISTED_MESSAGES_OF_ACCOUNT, values, limit - len(newest))
+
+    def _messages(self, query: str, values: dict[str, Any], limit: int) -> list[it.StoredMessage]:
+        return [message_of(row) for row in self._execute(query, {**values, "limit": limit})]
+
+    def _first_id_from(self, utc_ms: int) -> int:
+        """The id of the first message registered at a time or later, by bisection."""
+        low, high, found = 1, int(self._execute(q.LAST_REQUEST).get) + 1, _NO_END
+        while low < high:
+            middle = (low + high) // 2
+            request_id, registered = self._execute(q.REQUEST_FROM, (middle,)).get
+            if registered >= utc_ms:
+                high, found = middle, request_id
+            else:
+                low = request_id + 1  # not `middle + 1`, which may be another message of the same request
+        return found
+
+    def answered(self, account_id: int, route: str, key: str, after_utc_ms: int) -> it.Answered | None:
+        rows = self._execute(q.ANSWERED, (account_id, route, key, after_utc_ms))
+        return next((it.Answered(*row) for row in rows), None)
+
+    def inbound(self, account_id: int | None, limit: int, before_id: int | None = None) -> list[it.StoredInbound]:
+        return [it.StoredInbound(*row) for row in self._execute(q.INBOUND, (before_id or _NO_END, account_id, limit))]
 
     def parts(self, message_id: int) -> list[tuple[int, str, ReceiptState | None]]:
         rows = self._execute(q.PART_STATES, (message_id,))
@@ -79,6 +115,17 @@ class Reads:
 
     def callbacks_of(self, message_id: int) -> list[it.Callback]:
         return [it.Callback(*row) for row in self._execute(q.CALLBACKS_OF_MESSAGE, (message_id,))]
+
+    def callback(self, callback_id: int) -> it.Callback | None:
+        return next((it.Callback(*row) for row in self._execute(q.CALLBACK, (callback_id,))), None)
+
+    def callbacks(self, wanted: it.CallbackFilter, limit: int, before_id: int | None = None) -> list[it.Callback]:
+        below, account_id, kind = before_id or _NO_END, wanted.account_id, wanted.kind
+        if wanted.state == "failed":
+            rows = self._execute(q.FAILED_CALLBACKS, (below, account_id, kind, limit))
+        else:
+            rows = self._execute(q.CALLBACKS, (below, account_id, kind, wanted.state, limit))
+        return [it.Callback(*row) for row in rows]
 
     def due_callbacks(self, op: it.ClaimCallbacks, limit: int) -> list[it.Callback]:
         query = q.DUE_CALLBACKS_OF_ACCOUNT if op.only else q.DUE_CALLBACKS
@@ -119,8 +166,15 @@ class Reads:
         again = self._submissions(self._execute(q.CLAIM_RETRIES, (carrier_id, after_number, limit)))
         return sorted(first + again, key=lambda one: one.number)[:limit] if again else first
 
-    def due_retries(self, now_utc_ms: int, limit: int) -> list[Submission]:
-        return self._submissions(self._execute(q.DUE_RETRIES, (now_utc_ms, limit)))
+    def due_retries(self, carrier_id: int, now_utc_ms: int, limit: int) -> list[Submission]:
+        return self._submissions(self._execute(q.DUE_RETRIES, (carrier_id, now_utc_ms, limit)))
+
+    def overdue(self, carrier_id: int, after_id: int, look_at: int, now_utc_ms: int) -> it.Overdue:
+        looked_at = (carrier_id, after_id, look_at)
+        looked_to, count = next(iter(self._execute(q.LOOKED_TO, looked_at)))
+        lapsed = self._submissions(self._execute(q.LAPSED, (*looked_at, now_utc_ms)))
+        silent = [row[0] for row in self._execute(q.SILENT, (*looked_at, now_utc_ms - it.SILENCE_MS))]
+        return it.Overdue(lapsed, silent, looked_to if count == look_at else 0)
 
     def awaiting_receipt(self, carrier_id: int, after_id: int, limit: int) -> list[it.Awaiting]:
         while rows := self._execute(q.AWAITING_RECEIPT, (carrier_id, after_id, limit)).fetchall():
@@ -187,50 +241,3 @@ def bulk(execute: Callable[..., Any], query: q.Bulk, rows: Iterable[Sequence[Any
         found.extend(execute(query.over(size), values[start:end]))
         start, left = end, left - size
     return found
-
-
-def _account(row: tuple[Any, ...]) -> Account:
-    (
-        id_,
-        ref,
-        name,
-        email,
-        status,
-        senders,
-        default_sender,
-        price_list,
-        numbers,
-        carrier,
-        validity_seconds,
-        dlr_url,
-        mo_url,
-        token_epoch,
-        secret_generation,
-        created_utc_ms,
-        revision,
-    ) = row
-    return Account(
-        id=id_,
-        ref=ref,
-        name=name,
-        email=email,
-        status=AccountStatus(status),
-        senders=None if senders is None else frozenset(msgspec.json.decode(senders, type=list[str])),
-        default_sender=default_sender,
-        price_list=price_list,
-        numbers=NumberPolicy(numbers),
-        carrier=carrier,
-        validity_seconds=validity_seconds,
-        dlr_url=dlr_url,
-        mo_url=mo_url,
-        token_epoch=token_epoch,
-        secret_generation=secret_generation,
-        created_utc_ms=created_utc_ms,
-        revision=revision,
-    )
-
-
-def _message(row: tuple[Any, ...]) -> it.StoredMessage:
-    values = list(row)
-    values[9], values[13] = bool(values[9]), Status(values[13])
-    return it.StoredMessage(*values)

@@ -14,18 +14,21 @@ from heliograph.messaging import delivery, ledger, submissions
 from heliograph.messaging.accounts import Account
 from heliograph.messaging.delivery import ReceiptState
 from heliograph.messaging.ledger import PostingKind
-from heliograph.messaging.submissions import Happening, Status
+from heliograph.messaging.submissions import Happening, Request, Status
 from heliograph.store import interface as it
 from heliograph.store.sqlite import queries as q
 from heliograph.store.sqlite.reads import Reads, bulk
+from heliograph.store.sqlite.rows import account_row
 
-_MAY_BE_REFUSED = (it.CreateAccount, it.UpdateAccount, it.TopUp)
-# What a final receipt makes of a message that is SENT, as stored.
+_MAY_BE_REFUSED = (it.CreateAccount, it.UpdateAccount, it.ReplaceCredentials, it.SetCredit, it.TopUp)
+# What a receipt that stays makes of a message that is SENT, as stored.
 _ENDS_SENT = {
     state: submissions.TRANSITIONS[Status.SENT, happening]
     for state, happening in delivery.MEANING.items()
-    if happening is not None
+    if happening not in (None, Happening.RECEIPT_UNKNOWN)
 }
+_LOOSE = 0  # the run that is none
+_KEPT = {True: it.Kept.STORED, False: it.Kept.REFUSED}
 
 
 class Writes:
@@ -50,6 +53,12 @@ class Writes:
             it.SettleCallbacks: self._settle_callbacks,
             it.CreateAccount: self._create_account,
             it.UpdateAccount: self._update_account,
+            it.ReplaceCredentials: self._replace_credentials,
+            it.SetCredit: self._set_credit,
+            it.SetOptOut: self._set_opt_out,
+            it.StoreInbound: self._store_inbound,
+            it.ReplayCallbacks: self._replay_callbacks,
+            it.ForgetAnswers: self._forget_answers,
             it.TopUp: self._top_up,
             it.RegisterCarrier: self._register_carrier,
         }
@@ -84,24 +93,36 @@ class Writes:
 
     # -- accepting
 
-    def _accept(self, ops: list[it.Accept]) -> Iterator[list[bool]]:
+    def _accept(self, ops: list[it.Accept]) -> Iterator[list[it.Kept] | it.Answered]:
         """Charge and store requests in order, against balances read once and written once per account."""
         available: dict[int, int] = {}
         spent: dict[int, int] = {}
+        opted_out: set[int] = set()  # accounts of which anybody wants nothing more
         requests: list[tuple[Any, ...]] = []
         messages: list[tuple[Any, ...]] = []
         postings: list[tuple[Any, ...]] = []
-        results: list[list[bool]] = []
+        results: list[list[it.Kept] | it.Answered] = []
+        endings: list[tuple[it.Reporter, list[it.Ending]]] = []
         for op in ops:
             request = op.request
             account_id = request.account_id
+            if op.once is not None and (answered := self._answered(op.once, request)):
+                results.append(answered)
+                continue
             if account_id not in available:
-                available[account_id] = self._available(account_id)
+                available[account_id], any_opted_out = self._available(account_id)
                 spent[account_id] = 0
+                if any_opted_out:
+                    opted_out.add(account_id)
             covered, cost = ledger.cover(
                 available[account_id] - spent[account_id], [item.price_micros for item in op.submissions]
             )
-            results.append(covered)
+            kept = [_KEPT[paid] for paid in covered]
+            if account_id in opted_out and op.report is not None:
+                endings.append((op.report, self._end_opted_out(op, kept)))
+            results.append(kept)
+            if op.once is not None:
+                self._answer(op.once, request, kept)
             if not any(covered):
                 continue
             spent[account_id] += cost
@@ -141,11 +162,40 @@ class Writes:
         for account_id, cost in spent.items():
             if cost:
                 self._execute(q.ADD_TO_BALANCE, (-cost, account_id))
+        for report, ended in endings:
+            self._end(ended, report)
         return iter(results)
 
-    def _available(self, account_id: int) -> int:
+    def _available(self, account_id: int) -> tuple[int, bool]:
+        """What an account may spend, and whether anybody wants nothing more from it."""
         row = self._execute(q.BALANCE_AND_CREDIT, (account_id,)).get
-        return 0 if row is None else row[0] + row[1]
+        return (0, False) if row is None else (row[0] + row[1], bool(row[2]))
+
+    def _end_opted_out(self, op: it.Accept, kept: list[it.Kept]) -> list[it.Ending]:
+        """Mark in `kept` the messages whose recipients want none; they are stored and charged, and these end them."""
+        request = op.request
+        asked = msgspec.json.encode([one.recipient for one in op.submissions]).decode()
+        refusing = {row[0] for row in self._execute(q.OPTED_OUT, (request.account_id, asked))}
+        endings = []
+        for index, one in enumerate(op.submissions):
+            if kept[index] and one.recipient in refusing:
+                kept[index] = it.Kept.ENDED
+                detail = "the recipient wants no more messages from this account"
+                endings.append(it.Ending(one.id, Happening.OPTED_OUT, request.registered_utc_ms, detail=detail))
+        return endings
+
+    # -- requests that happen once
+
+    def _answered(self, once: it.Once, request: Request) -> it.Answered | None:
+        after = request.registered_utc_ms - it.ONCE_MS
+        return self._reads.answered(request.account_id, once.route, once.key, after)
+
+    def _answer(self, once: it.Once, request: Request, kept: Sequence[it.Kept]) -> None:
+        values = (once.body_sha256, once.answer(kept), request.registered_utc_ms)
+        self._execute(q.INSERT_ANSWER, (request.account_id, once.route, once.key, *values))
+
+    def _forget_answers(self, op: it.ForgetAnswers) -> int:
+        return len(self._execute(q.FORGET_ANSWERS, (op.before_utc_ms, op.limit)).fetchall())
 
     def _lease_ids(self, op: it.LeaseIds) -> int:
         return int(self._execute(q.LEASE_IDS, (op.count, "message")).get)
@@ -176,6 +226,13 @@ class Writes:
         self._bulk(q.TAKE_LAST_PART, [(t.message_id, t.at_utc_ms) for t in several if t.last])
         retried = [(t.message_id,) for t in op.taken if t.last and t.retried]
         self._bulk(q.DROP_RETRIES, retried)
+        if op.report is not None:
+            at = {t.message_id: t.at_utc_ms for t in op.taken if t.last and t.tell}
+            sent = self._bulk(q.MESSAGES_SENT, [(message_id,) for message_id in at])
+            told = [
+                it.Ended(id_, account, dialect, phone, Status.SENT, at[id_]) for id_, account, dialect, phone in sent
+            ]
+            self._tell(told, op.report)
 
     def _store_retries(self, op: it.StoreRetries) -> None:
         self._bulk(q.PUT_RETRIES, [(r.message_id, r.carrier_id, r.due_utc_ms) for r in op.retries])
@@ -240,6 +297,8 @@ class Writes:
             if status.final:
                 if old == Status.UNKNOWN:
                     self._execute(q.CANCEL_CALLBACKS, (message_id,))
+                if status is Status.UNKNOWN:
+                    self._keep_refs(message_id)
                 to_tell[message_id] = it.Ended(message_id, account_id, dialect, recipient, status, ending.at_utc_ms)
             if old == Status.PENDING:
                 tried.append((message_id,))
@@ -249,6 +308,12 @@ class Writes:
         for refund_row in refunds:
             self._execute(q.ADD_TO_BALANCE, (refund_row[2], refund_row[0]))
         self._tell(list(to_tell.values()), report)
+
+    def _keep_refs(self, message_id: int) -> None:
+        """Keep what the carrier calls a message that is UNKNOWN, for the receipt that may still come."""
+        carrier_id, ref = self._execute(q.MESSAGE_REF, (message_id,)).get
+        refs = [(1, ref)] if ref else [(part, known) for part, known, _ in self._reads.parts(message_id)]
+        self._bulk(q.INSERT_REFS, [(carrier_id, _LOOSE, known, message_id, part) for part, known in refs])
 
     def _tell(self, ended: list[it.Ended], report: it.Reporter) -> None:
         """Store the callbacks that the ends of these messages call for."""
@@ -308,7 +373,7 @@ class Writes:
         return delivery.of_all_parts(states.values(), parts)
 
     def _find_ref(self, carrier_id: int, ref: str) -> tuple[int, int] | None:
-        for run in range(self._newest_run(carrier_id), 0, -1):
+        for run in range(self._newest_run(carrier_id), _LOOSE - 1, -1):
             row = self._execute(q.FIND_REF, (carrier_id, run, ref)).get
             if row is not None:
                 return row[0], row[1]
@@ -353,33 +418,95 @@ class Writes:
             if settled.event:
                 self._execute(q.ADD_EVENT, (settled.message_id, settled.at_utc_ms, it.CALLED_BACK, settled.event))
 
+    def _replay_callbacks(self, op: it.ReplayCallbacks) -> list[int]:
+        replayed = []
+        for callback_id in op.callback_ids:
+            message_id = self._execute(q.REPLAY_CALLBACK, (callback_id, op.due_utc_ms)).get
+            if message_id is not None:
+                replayed.append(callback_id)
+            if message_id:
+                detail = "a new run of attempts, by the operator"
+                self._execute(q.ADD_EVENT, (message_id, op.due_utc_ms, it.REPLAYED, detail))
+        return replayed
+
+    # -- messages from phones
+
+    def _store_inbound(self, op: it.StoreInbound) -> None:
+        self._bulk(
+            q.INSERT_INBOUND,
+            [(m.carrier_id, m.account_id, m.sender, m.recipient, m.text, m.received_utc_ms) for m in op.messages],
+        )
+        self._bulk(
+            q.INSERT_CALLBACKS,
+            [
+                (m.account_id, 0, told.kind, told.url, told.body, m.received_utc_ms, m.received_utc_ms)
+                for m in op.messages
+                if (told := m.callback) is not None
+            ],
+        )
+
     # -- accounts
 
     def _create_account(self, op: it.CreateAccount) -> Account:
         account = msgspec.structs.replace(op.account, revision=self._next_revision())
         try:
-            account_id = int(self._execute(q.INSERT_ACCOUNT, _account_row(account)).get)
-            for credential in op.credentials:
-                self._execute(
-                    q.INSERT_CREDENTIAL,
-                    (account_id, credential.dialect, credential.public_id, credential.secret_sha256),
-                )
+            account_id = int(self._execute(q.INSERT_ACCOUNT, account_row(account)).get)
+            self._insert_credentials(account_id, op.credentials)
         except apsw.ConstraintError as error:
             raise it.Conflict(f"an account {account.ref!r} exists already") from error
+        self._own_numbers(account_id, account.inbound)
         self._execute(q.INSERT_BALANCE, (account_id,))
         if op.balance_micros:
             self._post_topup(account_id, op.balance_micros, account.created_utc_ms, "opening balance")
         return msgspec.structs.replace(account, id=account_id)
 
-    def _update_account(self, op: it.UpdateAccount) -> Account:
-        account = self._reads.account_by_id(op.account_id)
+    def _insert_credentials(self, account_id: int, credentials: Iterable[it.Credential]) -> None:
+        for one in credentials:
+            self._execute(q.INSERT_CREDENTIAL, (account_id, one.dialect, one.public_id, one.secret_sha256))
+
+    def _own_numbers(self, account_id: int, numbers: Iterable[str]) -> None:
+        """Make exactly these numbers the account's."""
+        self._execute(q.DROP_INBOUND_NUMBERS, (account_id,))
+        for number in sorted(numbers):
+            try:
+                self._execute(q.INSERT_INBOUND_NUMBER, (number, account_id))
+            except apsw.ConstraintError as error:
+                raise it.Conflict(f"the number {number} is another account's: its inbound messages go there") from error
+
+    def _replace_credentials(self, op: it.ReplaceCredentials) -> Account:
+        account = self._account(op.account_id)
+        for dialect in {one.dialect for one in op.credentials}:
+            self._execute(q.DROP_CREDENTIALS, (account.id, dialect))
+        try:
+            self._insert_credentials(account.id, op.credentials)
+        except apsw.ConstraintError as error:
+            raise it.Conflict("a public id among these credentials is another account's") from error
+        return self._update_account(it.UpdateAccount(account.id, {"token_epoch": account.token_epoch + 1}))
+
+    def _set_credit(self, op: it.SetCredit) -> int:
+        balance = self._execute(q.SET_CREDIT, (op.credit_limit_micros, self._account(op.account_id).id)).get
+        return int(balance)
+
+    def _set_opt_out(self, op: it.SetOptOut) -> bool:
+        if op.opted_out:
+            return bool(self._execute(q.OPT_OUT, (op.account_id, op.recipient, op.at_utc_ms)).get)
+        return bool(self._execute(q.OPT_IN, (op.account_id, op.recipient)).get)
+
+    def _account(self, account_id: int) -> Account:
+        account = self._reads.account_by_id(account_id)
         if account is None:
-            raise it.Missing(f"there is no account with the internal id {op.account_id}")
+            raise it.Missing(f"there is no account with the internal id {account_id}")
+        return account
+
+    def _update_account(self, op: it.UpdateAccount) -> Account:
+        account = self._account(op.account_id)
         changed = msgspec.structs.replace(account, **op.changes, revision=self._next_revision())
         try:
-            self._execute(q.UPDATE_ACCOUNT, (*_account_row(changed), account.id))
+            self._execute(q.UPDATE_ACCOUNT, (*account_row(changed), account.id))
         except apsw.ConstraintError as error:
             raise it.Conflict(f"an account {changed.ref!r} exists already") from error
+        if changed.inbound != account.inbound:
+            self._own_numbers(account.id, changed.inbound)
         return changed
 
     def _next_revision(self) -> int:
@@ -389,35 +516,10 @@ class Writes:
         return self._post_topup(op.account_id, op.amount_micros, op.at_utc_ms, op.note)
 
     def _post_topup(self, account_id: int, amount_micros: int, at_utc_ms: int, note: str) -> int:
-        row = self._execute(q.BALANCE_AND_CREDIT, (account_id,)).get
-        if row is None:
-            raise it.Missing(f"there is no account with the internal id {account_id}")
+        row = self._execute(q.BALANCE_AND_CREDIT, (self._account(account_id).id,)).get
         refused = ledger.refusal(row[0], amount_micros, row[1])
         if refused:
             raise it.Refused(refused)
         balance = self._execute(q.ADD_TO_BALANCE, (amount_micros, account_id)).get
         self._bulk(q.INSERT_POSTINGS, [(account_id, int(PostingKind.TOPUP), amount_micros, 0, 0, at_utc_ms, note)])
         return int(balance)
-
-
-def _account_row(account: Account) -> tuple[Any, ...]:
-    """The columns of INSERT_ACCOUNT and UPDATE_ACCOUNT."""
-    senders = None if account.senders is None else msgspec.json.encode(sorted(account.senders)).decode()
-    return (
-        account.ref,
-        account.name,
-        account.email,
-        account.status.value,
-        senders,
-        account.default_sender,
-        account.price_list,
-        account.numbers.value,
-        account.carrier,
-        account.validity_seconds,
-        account.dlr_url,
-        account.mo_url,
-        account.token_epoch,
-        account.secret_generation,
-        account.created_utc_ms,
-        account.revision,
-    )
