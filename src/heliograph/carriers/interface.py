@@ -6,12 +6,15 @@ suite in `tests/conformance/carriers` is the other half of this interface.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
 
 from heliograph.messaging.delivery import ReceiptState
+from heliograph.messaging.errors import CallerError
+from heliograph.messaging.numbers import NumberPolicy, normalise
 from heliograph.messaging.retry import SubmitClass
 from heliograph.messaging.submissions import Submission
 
@@ -42,6 +45,38 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     state: ReceiptState
 
 
+class Inbound(msgspec.Struct, frozen=True, gc=False):
+    """A message that somebody wrote to a number of ours: `sender` is who wrote, international, `recipient` our number
+    or short code, both digits without `+`.
+    """
+
+    sender: str
+    recipient: str
+    text: str
+
+
+_OURS = re.compile(r"\+?([0-9]{3,15})", re.ASCII)
+
+
+def inbound_of(from_: str, to: str, text: str) -> Inbound:
+    """An inbound message as a person wrote it down, a `+` before a number allowed.
+
+    Raises `ValueError`, whose text begins with what is at fault: `from`, `to` or `text`.
+    """
+    try:
+        sender = normalise(from_, NumberPolicy.SYNTAX, plus_required=False)
+    except CallerError as error:
+        raise ValueError(f"from {error.detail}") from None
+    ours = _OURS.fullmatch(to)
+    if ours is None:
+        raise ValueError(f"to {to[:40]!r} is neither a number nor a short code; write its 3 to 15 digits, like 96000")
+    if not text:
+        raise ValueError("text is empty; write at least one character")
+    if any(character == "\0" or "\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("text has a character that no message can hold; take out U+0000 and what is not UTF-8")
+    return Inbound(sender, ours[1], text)
+
+
 class CarrierEvents(Protocol):
     """Where a carrier reports."""
 
@@ -52,6 +87,9 @@ class CarrierEvents(Protocol):
         """Receipts arrived; `acknowledge(True)` is called once what they say is on disk, `acknowledge(False)` when it
         could not be stored.
         """
+
+    def inbound(self, messages: Sequence[Inbound], acknowledge: Callable[[bool], None]) -> None:
+        """People wrote to numbers of ours; acknowledged like receipts, all or none."""
 
 
 class Carrier(Protocol):

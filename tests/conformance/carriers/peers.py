@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from heliograph.carriers.interface import Carrier, Outcome, Receipt, Submit
+from heliograph.carriers.interface import Carrier, Inbound, Outcome, Receipt, Submit
 from heliograph.carriers.simulator import Simulator
 from heliograph.kit.clock import ManualClock
 from heliograph.messaging.delivery import ReceiptState
@@ -21,40 +22,72 @@ WINDOW = 20
 class Peer(Protocol):
     """A carrier under test and its far end."""
 
-    recipients: dict[str, str]  # "delivered", "undelivered", "rejected", "unanswered" → a number of that fate
-    receipts: dict[str, ReceiptState]  # by the same names; none for "unanswered"
+    recipients: dict[str, str]  # a number of each fate; `receipts` has the same names
+    receipts: dict[str, ReceiptState]  # none for "unanswered" and "silent"
+    throttled: str  # a number whose messages the far end turns away the first time
 
     def carrier(self) -> Carrier:
         """A carrier, not started; later ones are for later lives of the process."""
 
     def seen(self) -> list[tuple[int, int]]:
-        """Message and part of everything that reached the far end, in its order."""
+        """Message and part of everything that reached the far end and was not turned away, in its order."""
+
+    async def write(self, message: Inbound) -> bool:
+        """Somebody writes to a number of ours; whether the far end is told that we have it."""
 
     async def pass_time(self, seconds: float) -> None:
         """Let time pass on both sides."""
 
 
 class SimulatorPeer:
-    """`carriers.simulator`, whose far end is its log."""
+    """`carriers.simulator`, whose far end is its log and its socket."""
 
     def __init__(self, folder: Path) -> None:
         self.recipients = {
             "delivered": "56912340000",
             "undelivered": "56912340001",
             "rejected": "56912340002",
+            "expired": "56912340003",
+            "unknown": "56912340004",
+            "silent": "56912340005",  # taken, and no receipt ever
+            "late": "56912340006",
+            "twice": "56912340007",  # the same receipt, again
+            "early": "56912340008",  # the receipt comes before the answer
             "unanswered": "56912340010",
         }
         self.receipts = {
             "delivered": ReceiptState.DELIVERED,
             "undelivered": ReceiptState.UNDELIVERABLE,
             "rejected": ReceiptState.REJECTED,
+            "expired": ReceiptState.EXPIRED,
+            "unknown": ReceiptState.UNKNOWN,
+            "late": ReceiptState.DELIVERED,
+            "twice": ReceiptState.DELIVERED,
+            "early": ReceiptState.DELIVERED,
         }
+        self.throttled = "56912340009"
         self.clock = ManualClock()
+        self.folder = folder
         self.log = folder / "simulator.log"
+        self.socket = folder / "simulator.socket"
 
     def carrier(self) -> Carrier:
         self.clock.advance(1)
-        return Simulator("simulator", self.log, self.clock, window=WINDOW, answer_ms=5, receipt_ms=200)
+        return Simulator(
+            "simulator", self.folder, self.clock, window=WINDOW, answer_ms=5, receipt_ms=200, late_ms=2_000
+        )
+
+    async def write(self, message: Inbound) -> bool:
+        line = {"from": message.sender, "to": message.recipient, "text": message.text}
+        return bool((await self.say(json.dumps(line).encode()))["stored"])
+
+    async def say(self, line: bytes) -> dict[str, Any]:
+        """What the socket answers to a line."""
+        reader, writer = await asyncio.open_unix_connection(str(self.socket))
+        writer.write(line + b"\n")
+        answer: dict[str, Any] = json.loads(await reader.readline())
+        writer.close()
+        return answer
 
     def seen(self) -> list[tuple[int, int]]:
         lines = self.log.read_text().splitlines() if self.log.exists() else []
@@ -75,6 +108,7 @@ class Ear:
     def __init__(self) -> None:
         self.ended: list[Outcome] = []
         self.told: list[Receipt] = []
+        self.received: list[Inbound] = []
         self.stores = True
         self.on_outcome: Callable[[Outcome], None] = lambda outcome: None
 
@@ -89,6 +123,11 @@ class Ear:
         self.told += receipts
         acknowledge(self.stores)
 
+    def inbound(self, messages: Sequence[Inbound], acknowledge: Callable[[bool], None]) -> None:
+        assert messages, "a report of nothing"
+        self.received += messages
+        acknowledge(self.stores)
+
     def count(self) -> Counter[tuple[int, int]]:
         """How many outcomes each part has had."""
         return Counter((one.submit.submission.id, one.submit.part) for one in self.ended)
@@ -96,6 +135,18 @@ class Ear:
     def refs(self) -> dict[int, str]:
         """The carrier's id of each message that it took."""
         return {one.submit.submission.id: one.ref for one in self.ended if one.ref}
+
+
+class Slow(Ear):
+    """An ear that takes its time to store what people write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.acknowledges: asyncio.Queue[Callable[[bool], None]] = asyncio.Queue()
+
+    def inbound(self, messages: Sequence[Inbound], acknowledge: Callable[[bool], None]) -> None:
+        self.received += messages
+        self.acknowledges.put_nowait(acknowledge)
 
 
 def submit_of(id_: int, recipient: str, part: int = 1, parts: int = 1) -> Submit:

@@ -6,10 +6,12 @@ import asyncio
 from collections import Counter
 from pathlib import Path
 
-from tests.conformance.carriers.peers import WINDOW, Ear, Peer, submit_of
+import pytest
+from tests.conformance.carriers.peers import WINDOW, Ear, Peer, Slow, submit_of
 from tests.simulation.rig import DIALECT, PRICE, Rig, settle
 
-from heliograph.carriers.interface import Carrier, Outcome, Receipt, Submit
+from heliograph.carriers.interface import Carrier, Inbound, Outcome, Receipt, Submit
+from heliograph.messaging.delivery import ReceiptState
 from heliograph.messaging.retry import SubmitClass
 from heliograph.messaging.submissions import Request, Status, Submission
 from heliograph.messaging.text import Encoding, Text
@@ -80,9 +82,47 @@ def test_fates_are_what_the_numbers_say(peer: Peer) -> None:
         by_name = {names[one.submit.submission.id]: one for one in ear.ended}
         assert by_name["unanswered"].result is SubmitClass.UNKNOWN
         assert by_name["unanswered"].ref == ""
-        told = {one.ref: one.state for one in ear.told}
-        assert told == {by_name[name].ref: state for name, state in peer.receipts.items()}
-        assert len(ear.told) == len(told), "a receipt that was stored is told again"
+        told = Counter((one.ref, one.state) for one in ear.told)
+        times = {"twice": 2}  # otherwise a receipt that was stored is not told again
+        assert told == {(by_name[name].ref, state): times.get(name, 1) for name, state in peer.receipts.items()}
+        await carrier.stop()
+
+    asyncio.run(scenario())
+
+
+def test_receipt_may_come_before_the_answer_that_it_belongs_to(peer: Peer) -> None:
+    async def scenario() -> None:
+        carrier, ear = await started(peer)
+        told_first: list[bool] = []
+        ear.on_outcome = lambda outcome: told_first.append(outcome.ref in {one.ref for one in ear.told})
+        carrier.submit([submit_of(i, peer.recipients[name]) for i, name in enumerate(("early", "delivered"))])
+        await peer.pass_time(5)
+        assert {one.submit.submission.id: first for one, first in zip(ear.ended, told_first, strict=True)} == {
+            0: True,
+            1: False,
+        }
+        await carrier.stop()
+
+    asyncio.run(scenario())
+
+
+def test_what_is_throttled_was_not_sent_and_is_taken_when_it_comes_again(peer: Peer) -> None:
+    async def scenario() -> None:
+        carrier, ear = await started(peer)
+        parts = [submit_of(1, peer.throttled, part, 3) for part in (1, 2, 3)]
+        carrier.submit(parts[:2])
+        carrier.submit([*parts[2:], submit_of(2, peer.recipients["delivered"])])
+        await peer.pass_time(5)
+        results = {(one.submit.submission.id, one.submit.part): one.result for one in ear.ended}
+        throttled = {(1, part): SubmitClass.THROTTLED for part in (1, 2, 3)}
+        assert results == {**throttled, (2, 1): SubmitClass.TAKEN}
+        assert list(ear.refs()) == [2]
+        assert peer.seen() == [(2, 1)]
+        carrier.submit(parts)
+        await peer.pass_time(5)
+        assert [one.result for one in ear.ended[4:]] == [SubmitClass.TAKEN] * 3
+        assert peer.seen() == [(2, 1), (1, 1), (1, 2), (1, 3)]
+        assert Counter(one.state for one in ear.told) == {ReceiptState.DELIVERED: 4}
         await carrier.stop()
 
     asyncio.run(scenario())
@@ -177,6 +217,62 @@ def test_ids_of_a_later_life_are_none_of_an_earlier_ones(peer: Peer) -> None:
     asyncio.run(scenario())
 
 
+def an_inbound_message(text: str = "Hello") -> Inbound:
+    return Inbound("56912345678", "96000", text)
+
+
+def test_inbound_message_arrives_once_and_as_it_was_written(peer: Peer) -> None:
+    async def scenario() -> None:
+        carrier, ear = await started(peer)
+        messages = [an_inbound_message(text) for text in ("Hello", "Привет, 你好 😀", 'two\nlines\t"\\', "x" * 1_530)]
+        for message in messages:
+            assert await peer.write(message)
+        await peer.pass_time(60)
+        assert ear.received == messages
+        await carrier.stop()
+
+    asyncio.run(scenario())
+
+
+def test_inbound_message_is_acknowledged_when_it_is_stored_and_not_before(peer: Peer) -> None:
+    async def scenario() -> None:
+        carrier, ear = peer.carrier(), Slow()
+        await carrier.start(ear)
+        writing = asyncio.create_task(peer.write(an_inbound_message()))
+        acknowledge = await ear.acknowledges.get()
+        await peer.pass_time(1)
+        assert not writing.done()
+        acknowledge(True)
+        assert await writing
+        await carrier.stop()
+
+    asyncio.run(scenario())
+
+
+def test_inbound_message_that_could_not_be_stored_is_not_acknowledged(peer: Peer) -> None:
+    async def scenario() -> None:
+        carrier, ear = await started(peer)
+        ear.stores = False
+        assert not await peer.write(an_inbound_message())
+        ear.stores = True
+        assert await peer.write(an_inbound_message())
+        await carrier.stop()
+
+    asyncio.run(scenario())
+
+
+def test_stopped_carrier_receives_nothing_more(peer: Peer) -> None:
+    async def scenario() -> None:
+        carrier, ear = await started(peer)
+        assert await peer.write(an_inbound_message())
+        await carrier.stop()
+        with pytest.raises(OSError):
+            await peer.write(an_inbound_message("too late"))
+        assert ear.received == [an_inbound_message()]
+
+    asyncio.run(scenario())
+
+
 class Counting:
     """A carrier with a turnstile."""
 
@@ -207,13 +303,25 @@ class Counting:
     def receipts(self, receipts: object, acknowledge: object) -> None:
         self.lane.receipts(receipts, acknowledge)  # type: ignore[attr-defined]
 
+    def inbound(self, messages: object, acknowledge: object) -> None:
+        self.lane.inbound(messages, acknowledge)  # type: ignore[attr-defined]
+
+
+END = {
+    ReceiptState.DELIVERED: Status.DELIVERED,
+    ReceiptState.UNDELIVERABLE: Status.UNDELIVERED,
+    ReceiptState.REJECTED: Status.REJECTED,
+    ReceiptState.EXPIRED: Status.EXPIRED,
+    ReceiptState.UNKNOWN: Status.UNKNOWN,
+}
+
 
 def test_engine_keeps_to_the_window_and_every_message_ends_as_its_number_says(peer: Peer, tmp_path: Path) -> None:
     async def scenario() -> None:
         carrier = Counting(peer.carrier())
         rig = Rig(tmp_path / "data", peer.clock)  # type: ignore[attr-defined]
         await rig.open(carrier)  # type: ignore[arg-type]
-        names = [name for name in peer.recipients if name != "unanswered"]
+        names = list(peer.receipts)
         sent: dict[int, str] = {}
         for number in range(100):
             first = rig.ids.number()
@@ -227,11 +335,37 @@ def test_engine_keeps_to_the_window_and_every_message_ends_as_its_number_says(pe
         for _ in range(200):
             await peer.pass_time(0.05)
             await settle()
-        ends = {"delivered": Status.DELIVERED, "undelivered": Status.UNDELIVERED, "rejected": Status.REJECTED}
-        assert {id_: rig.status(id_) for id_ in sent} == {id_: ends[name] for id_, name in sent.items()}
+        assert {id_: rig.status(id_) for id_ in sent} == {id_: END[peer.receipts[name]] for id_, name in sent.items()}
         assert carrier.most == WINDOW
         parts = [(id_, part) for id_ in sent for part in range(1, 1 + rig.message(id_).segments)]
         assert peer.seen() == parts
+        await rig.dispatch.stop()
+        rig.crash()
+
+    asyncio.run(scenario())
+
+
+def test_engine_sends_again_what_was_throttled_and_nothing_overtakes_within_a_message(
+    peer: Peer, tmp_path: Path
+) -> None:
+    async def scenario() -> None:
+        rig = Rig(tmp_path / "data", peer.clock)  # type: ignore[attr-defined]
+        carrier = peer.carrier()
+        await rig.open(carrier)  # type: ignore[arg-type]
+        ids: list[int] = []
+        for _ in range(2 * WINDOW):
+            accept = rig.drafts(segments=3, carrier=carrier.name)
+            (one,) = accept.submissions
+            one.recipient = peer.throttled
+            await rig.store.apply(accept)
+            ids.append(one.id)
+        for _ in range(20 * 60):
+            await peer.pass_time(0.05)
+            await settle()
+        assert {rig.status(id_) for id_ in ids} == {Status.DELIVERED}
+        seen = peer.seen()
+        assert sorted(seen) == [(id_, part) for id_ in ids for part in (1, 2, 3)]
+        assert all([part for id_, part in seen if id_ == message] == [1, 2, 3] for message in ids)
         await rig.dispatch.stop()
         rig.crash()
 
