@@ -39,7 +39,7 @@ class Text(HTMLParser):
         assert self.open == []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag not in ("meta", "wbr"):
+        if tag not in ("meta", "wbr", "br"):
             self.open.append(tag)
         self.links += [value or "" for name, value in attrs if name in ("href", "src")]
 
