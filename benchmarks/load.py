@@ -164,7 +164,7 @@ class Load:
         assert self._rate is not None
         now = time.perf_counter()
         issued = self.sent + len(self._due)
-        for number in range(issued, min(issued + self.left, int((now - self._started) * self._rate))):
+        for number in range(issued, min(issued + self.left, int((now - self._started) * self._rate) + 1)):
             self._due.append(self._started + number / self._rate)
             self.left -= 1
         while self._due and self.idle:

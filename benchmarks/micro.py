@@ -46,8 +46,10 @@ from heliograph.messaging.routing import Routes
 from heliograph.messaging.submissions import Order, Request, Rules, Submission, draft
 from heliograph.messaging.text import Encoding, Text
 from heliograph.service.accounts import Directory, Tokens
+from heliograph.service.idempotency import Idempotency
+from heliograph.service.limits import Limits
 from heliograph.service.sequence import MessageIds
-from heliograph.service.submit import Answer, Submit, Verdict
+from heliograph.service.submit import Answer, Keyed, Submit, Verdict
 from heliograph.store import interface as it
 from heliograph.store.sqlite import SqliteStore
 
@@ -109,7 +111,7 @@ class _AnsweringStore(_NoStore):
 
     def submit(self, op: it.Op[Any], done: it.Done, weight: int = 1) -> None:
         if isinstance(op, it.Accept):
-            done([True] * len(op.submissions))
+            done([it.Kept.STORED] * len(op.submissions))
         else:
             super().submit(op, done, weight)
 
@@ -165,15 +167,20 @@ async def pure(folder: Path) -> list[Line]:
         verdicts = [Verdict(4193366853543393)] * count
         add(f"render_verdicts, {each}", lambda verdicts=verdicts: realtime.render_verdicts(verdicts), count)  # type: ignore[misc]
         for name, store in (("to the store", _NoStore()), ("to the answer", _AnsweringStore())):
-            submit = Submit(cast(it.Store, store), cast(Any, _Room()), numbers, rules, clock)
+            submit = Submit(cast(it.Store, store), cast(Any, _Room()), numbers, rules, _untold, clock)
             call = _submitting(submit, order)
             add(f"Submit {name}, {each}", call, count)
     add("PublicIds.publish of 512, an id", lambda: ids.publish(1, 512), 512)
     return lines
 
 
+def _untold(ended: Sequence[it.Ended]) -> list[it.CallbackDraft | None]:
+    """The ends of messages are told to nobody."""
+    return [None] * len(ended)
+
+
 def _submitting(submit: Submit, order: Callable[[], Order]) -> Callable[[], None]:
-    def answer(verdicts: list[Verdict] | errors.HeliographError) -> None:
+    def answer(verdicts: list[Verdict] | it.Answered | errors.HeliographError) -> None:
         return None
 
     return lambda: submit(_ACCOUNT, order(), realtime.DIALECT, answer)
@@ -204,7 +211,9 @@ class _ConstantSubmit:
     def __init__(self, recipients: int) -> None:
         self._verdicts = [Verdict(4193366853543393)] * recipients
 
-    def __call__(self, account: Account, order: Order, dialect: int, answer: Answer) -> None:
+    def __call__(
+        self, account: Account, order: Order, dialect: int, answer: Answer, keyed: Keyed | None = None
+    ) -> None:
         answer(self._verdicts)
 
 
@@ -216,7 +225,8 @@ async def door(folder: Path) -> list[Line]:
     await numbers.start()
     lines = []
     for count, each in ((1, "1 recipient"), (_MANY, f"{_MANY} recipients, a recipient")):
-        deciding = Submit(cast(it.Store, _AnsweringStore()), cast(Any, _Room()), numbers, _rules(), SystemClock())
+        answering, room = cast(it.Store, _AnsweringStore()), cast(Any, _Room())
+        deciding = Submit(answering, room, numbers, _rules(), _untold, SystemClock())
         for what, submit in (("alone", _ConstantSubmit(count)), ("with Submit", deciding)):
             for logged in (False, True):
                 call = _request_to(keys, submit, count, logged)
@@ -233,7 +243,8 @@ def _request_to(keys: Keys, submit: Submitting, recipients: int, logged: bool) -
     directory.accounts[_ACCOUNT.id] = _ACCOUNT
     tokens = Tokens(keys, directory, clock)
     access = AccessLog(lambda lines: None) if logged else None
-    services = Services(directory, tokens, submit, cast(Any, None), store, clock, list, access)
+    once, limits = Idempotency(store, clock), Limits(clock, failed_tokens_per_minute=30)
+    services = Services(directory, tokens, submit, once, limits, cast(Any, None), store, clock, list, access)
     api = build(services)
     config = uvicorn.Config(api, log_config=None, ws="none", lifespan="off", server_header=False)
     loop = asyncio.get_running_loop()

@@ -11,21 +11,26 @@ import contextlib
 import gc
 import logging
 import os
+import resource
 import signal
+import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import uvicorn
 
 from heliograph.api.asgi import build
 from heliograph.api.door import protocol_class
+from heliograph.api.figures import Engine
+from heliograph.api.ground import Ground
 from heliograph.api.http import HttpLimits
 from heliograph.api.services import Services
 from heliograph.carriers.interface import Carrier
-from heliograph.carriers.simulator import Simulator
+from heliograph.carriers.simulator import FATES, Fate, Simulator
 from heliograph.config import CarrierSettings, Settings
 from heliograph.dialects import realtime
 from heliograph.kit.clock import Clock, SystemClock
@@ -40,7 +45,11 @@ from heliograph.messaging.retry import DoubtPolicy
 from heliograph.messaging.routing import Routes
 from heliograph.messaging.submissions import Rules
 from heliograph.service.accounts import Directory, Tokens
+from heliograph.service.commits import Commits
 from heliograph.service.dispatch import Dispatch
+from heliograph.service.idempotency import Idempotency
+from heliograph.service.inbox import Inbox
+from heliograph.service.limits import Limits
 from heliograph.service.notify import Notify
 from heliograph.service.query import Query
 from heliograph.service.receive import Receive
@@ -49,11 +58,15 @@ from heliograph.service.sequence import MessageIds
 from heliograph.service.submit import Submit
 from heliograph.service.upkeep import Upkeep
 from heliograph.store.interface import LeaseIds, Op, Store, StoreError
+from heliograph.store.maintenance import Maintenance
 from heliograph.store.sqlite import SqliteStore
+from heliograph.store.sqlite.maintenance import SqliteMaintenance
 from heliograph.webhooks.sender import Sender
 
 _log = logging.getLogger(__name__)
 EXIT_STORE_FAILED = 70
+_HURRIED_SECONDS = 0.5  # for what must be stored when nobody wants to wait any more
+_SPARE_FILES = 512  # open files besides connections and callbacks: the store, logs, and who is turned away
 
 
 class App:
@@ -71,12 +84,13 @@ class App:
         self.store: Store = SqliteStore(
             folder, exclusive=True, max_waiting_rows=settings.limits.waiting_rows, on_fatal=on_fatal or _exit
         )
+        self.commits = Commits(self.store)  # the first hook
         self.directory = Directory(self.store)
         # The report runs on the store's writer thread, hence a cipher of its own.
-        report = Report(self.directory, PublicIds(self.keys.ids), {realtime.DIALECT: realtime.dlr_body})
-        self.receive = Receive(self.store, report, self.clock)
+        self.report = Report(self.directory, PublicIds(self.keys.ids), {realtime.DIALECT: realtime.dlr_body})
+        self.receive = Receive(self.store, self.report, Inbox(self.directory, realtime.mo_body), self.clock)
         self.message_ids = MessageIds(self.store, self.ids)
-        self.dispatch = Dispatch(self.store, self.message_ids, self.receive, self.clock)
+        self.dispatch = Dispatch(self.store, self.message_ids, self.receive, self.clock, self.directory.intermediate)
         self.sender = Sender(
             timeout_seconds=settings.callbacks.timeout_seconds,
             allow_networks=settings.callbacks.allow_networks,
@@ -97,7 +111,10 @@ class App:
         self.access = AccessLog(write_log) if settings.log.access else None
         self._tasks: list[asyncio.Task[None]] = []
         self._started = False
+        self._draining = False
+        self._hurry = asyncio.Event()
         self._store_problem = ""
+        self.store.add_hook(self.report)
         self.store.add_hook(self)
 
     async def start(self) -> None:
@@ -116,23 +133,48 @@ class App:
             self._spawn(work)
         self._started = True
 
-    async def stop(self) -> None:
-        """Take nothing new, let the carriers go, store what they said, close."""
-        self._started = False
+    def drain(self) -> None:
+        """Refuse every send from now on, and say that the server is not ready: it is about to stop."""
+        self._draining = True
         self.services.submit.draining = True
+
+    def hurry(self) -> None:
+        """Wait no longer for anybody while stopping: for clients, carriers or receivers of callbacks."""
+        self._hurry.set()
+
+    async def stop(self) -> None:
+        """Take nothing new, wait for the carriers' answers, let the carriers go, store what they said, close."""
+        self.drain()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if not await self._in_time(self.dispatch.drain(), self.settings.messages.stop_seconds):
+            _log.warning("stopping before the carriers have answered everything: what is open is in doubt")
         await self.dispatch.stop()
-        await self.notify.stop()
+        if not await self._in_time(self.notify.stop()):
+            await self.notify.stop(_HURRIED_SECONDS)
         await self.sender.close()
         await self.store.close()
         if self.access is not None:
             self.access.flush()
 
+    async def _in_time(self, work: Coroutine[Any, Any, None], seconds: float | None = None) -> bool:
+        """Wait until the work is done, so many seconds have passed or somebody is in a hurry; whether it was done."""
+        create_task = asyncio.get_running_loop().create_task
+        doing, hurried = create_task(work), create_task(self._hurry.wait())
+        await asyncio.wait((doing, hurried), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        hurried.cancel()
+        if doing.done():
+            doing.result()
+            return True
+        doing.cancel()
+        await asyncio.gather(doing, return_exceptions=True)
+        return False
+
     def ready(self) -> list[str]:
         """What keeps the server from serving; empty when nothing does."""
-        problems = [] if self._started else ["the server is starting or stopping"]
+        problems = [] if self._started else ["the server is starting"]
+        problems += ["the server is stopping"] if self._draining else []
         return problems + ([f"the store takes no writes: {self._store_problem}"] if self._store_problem else [])
 
     async def _watch_store(self) -> None:
@@ -172,26 +214,48 @@ class App:
             max_recipients=settings.limits.recipients,
             max_segments=settings.limits.segments,
         )
+        submit = Submit(self.store, self.dispatch, self.message_ids, rules, self.report, self.clock)
+        once = Idempotency(self.store, self.clock)
         return Services(
             directory=self.directory,
             tokens=Tokens(self.keys, self.directory, self.clock),
-            submit=Submit(self.store, self.dispatch, self.message_ids, rules, self.clock),
+            submit=submit,
+            once=once,
+            limits=Limits(self.clock, failed_tokens_per_minute=settings.limits.failed_tokens_per_minute),
             query=Query(self.store, self.ids, self.operators),
             store=self.store,
             clock=self.clock,
             ready=self.ready,
             access=self.access,
+            engine=self._engine(submit, once),
+            metrics_networks=settings.metrics.allow_networks,
+        )
+
+    def _engine(self, submit: Submit, once: Idempotency) -> Engine:
+        return Engine(
+            submit=submit,
+            once=once,
+            dispatch=self.dispatch,
+            receive=self.receive,
+            report=self.report,
+            notify=self.notify,
+            directory=self.directory,
+            ids=self.message_ids,
+            store=self.store,
+            commits=self.commits,
+            ready=lambda: not self.ready(),
+            store_healthy=lambda: not self._store_problem,
         )
 
     def _carrier(self, name: str, settings: CarrierSettings) -> Carrier:
-        log = Path(self.settings.data.dir) / f"{name}.log"
         return Simulator(
             name,
-            log,
+            Path(self.settings.data.dir),
             self.clock,
             window=settings.window,
             answer_ms=settings.answer_ms,
             receipt_ms=settings.receipt_ms,
+            late_ms=settings.late_ms,
             publish=self.ids.publish_each,
         )
 
@@ -216,9 +280,19 @@ def load_operators() -> OperatorTable:
     return OperatorTable.from_json(resources.files("heliograph.messaging").joinpath("data/operators.json").read_bytes())
 
 
-def open_store(folder: Path) -> Store:
-    """The store of a data folder, for a short command beside a server or without one."""
-    return SqliteStore(folder)
+def simulator_fates() -> Mapping[str, Fate]:
+    """What the simulator does with a message, by the last four digits of its recipient."""
+    return FATES
+
+
+def open_store(folder: Path, *, exclusive: bool = False) -> Store:
+    """The store of a data folder, for a short command beside a server or, when `exclusive`, only without one."""
+    return SqliteStore(folder, exclusive=exclusive)
+
+
+def maintenance(folder: Path) -> Maintenance:
+    """The upkeep of a data folder whose store need not be open, or sound."""
+    return SqliteMaintenance(folder)
 
 
 @contextlib.asynccontextmanager
@@ -231,17 +305,18 @@ async def serving(settings: Settings) -> AsyncIterator[tuple[App, uvicorn.Server
         limits = HttpLimits(
             max_body_bytes=http.max_body_bytes,
             max_header_bytes=http.max_header_bytes,
-            max_connections=http.max_connections,
+            max_connections=connections_that_fit(http.max_connections, settings.callbacks.in_flight),
             request_timeout_seconds=http.request_timeout_seconds,
             keep_alive_seconds=http.keep_alive_seconds,
             trusted_proxies=http.trusted_proxies,
         )
         api = build(app.services)
+        protocol = protocol_class(api, limits, http.lean_door)
         config = uvicorn.Config(
             api,
             host=http.host,
             port=http.port,
-            http=protocol_class(api, limits, http.lean_door),
+            http=protocol,
             ws="none",
             loop="none",
             lifespan="off",
@@ -253,26 +328,65 @@ async def serving(settings: Settings) -> AsyncIterator[tuple[App, uvicorn.Server
             ssl_keyfile=http.tls_key or None,
             backlog=4096,
         )
-        yield app, HttpServer(config)
+        yield app, HttpServer(config, app, protocol.ground, http.drain_seconds)
     finally:
         await app.stop()
+        for number in _SIGNALS:  # not before: a second one shall end the wait for the carriers too
+            asyncio.get_running_loop().remove_signal_handler(number)
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class HttpServer(uvicorn.Server):
-    """uvicorn's server, which would end the process with the signal that stopped it, before `App.stop` has run."""
+    """uvicorn's server, which would end the process with the signal that stopped it, before `App.stop` has run.
+
+    A first SIGINT or SIGTERM makes sends 503 at once, so that a load balancer learns of it; `drain_seconds` later the
+    port is closed. A second signal ends all waiting.
+    """
+
+    def __init__(self, config: uvicorn.Config, app: App, ground: Ground, drain_seconds: float) -> None:
+        super().__init__(config)
+        self._app = app
+        self._ground = ground
+        self._drain_seconds = drain_seconds
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """A first SIGINT or SIGTERM stops gracefully, a second one at once."""
+        """Signals go to `handle_exit` until `serving` has stopped everything."""
         loop = asyncio.get_running_loop()
-        signals = (signal.SIGINT, signal.SIGTERM)
-        for number in signals:
+        for number in _SIGNALS:
             loop.add_signal_handler(number, self.handle_exit, number, None)
-        try:
-            yield
-        finally:
-            for number in signals:
-                loop.remove_signal_handler(number)
+        yield
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Called on the loop with every signal."""
+        if self._ground.draining:
+            _log.warning("%s again: stopping at once", signal.Signals(sig).name)
+            self.should_exit = self.force_exit = True
+            self._app.hurry()
+            self._cut_off()
+            return
+        _log.info("%s: taking no new messages, then stopping", signal.Signals(sig).name)
+        self._app.drain()
+        self._ground.draining = True
+        if self._drain_seconds:
+            asyncio.get_running_loop().call_later(self._drain_seconds, self._close)
+        else:
+            self._close()
+
+    def _close(self) -> None:
+        self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the port, answer what is under way, and leave nobody connected to a server that is gone."""
+        await super().shutdown(sockets)
+        self._cut_off()
+
+    def _cut_off(self) -> None:
+        if self.should_exit:
+            for connection in list(self.server_state.connections):
+                connection.transport.abort()
 
 
 async def serve(settings: Settings, on_ready: Callable[[App], None] | None = None) -> None:
@@ -308,6 +422,33 @@ def tune() -> None:
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
     sys.setswitchinterval(0.000_2)
+
+
+def connections_that_fit(max_connections: int, callbacks_in_flight: int) -> int:
+    """Raise this process's limit of open files as far as the settings need; the connections that it then can hold.
+
+    Fewer than the settings say only where the hard limit is lower: then that is logged, with the remedy.
+    """
+    besides = callbacks_in_flight + _SPARE_FILES
+    wanted = max_connections + besides
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):  # macOS has a limit of the kernel's below the hard one
+            most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return max_connections
+    fit = max(1, soft - besides)
+    _log.warning(
+        "http.max_connections is %d, but this process may open %d files only: it takes %d connections; raise the limit"
+        " to %d (LimitNOFILE= of systemd, --ulimit nofile= of docker) or lower the setting",
+        max_connections,
+        soft,
+        fit,
+        wanted,
+    )
+    return fit
 
 
 def _exit(error: StoreError) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.simulation.stepped import SteppedStore
 
-from heliograph.carriers.interface import CarrierEvents, Outcome, Receipt, Submit
+from heliograph.carriers.interface import CarrierEvents, Inbound, Outcome, Receipt, Submit
 from heliograph.kit.clock import ManualClock
 from heliograph.kit.ids import PublicIds
 from heliograph.messaging.accounts import Account
@@ -50,6 +50,11 @@ def request_of(
 def report(ended: Sequence[it.Ended]) -> list[it.CallbackDraft | None]:
     """A callback for every end, whose body tells it."""
     return [it.CallbackDraft("dlr", f"{one.message_id} {one.status.name}".encode()) for one in ended]
+
+
+def inbox(carrier_id: int, message: Inbound, now_utc_ms: int) -> it.InboundDraft:
+    """Every message from a phone is nobody's."""
+    return it.InboundDraft(carrier_id, 0, message.sender, message.recipient, message.text, now_utc_ms)
 
 
 class ScriptedCarrier:
@@ -120,9 +125,10 @@ class Rig:
         self.clock = clock or ManualClock()
         self.fatal: list[it.StoreError] = []
         self.store = store or SteppedStore(folder, on_fatal=self.fatal.append)
-        self.receive = Receive(self.store, report, self.clock)
+        self.receive = Receive(self.store, report, inbox, self.clock)
         self.ids = MessageIds(self.store, PublicIds(KEY))
-        self.dispatch = Dispatch(self.store, self.ids, self.receive, self.clock)
+        self.intermediate: set[int] = set()
+        self.dispatch = Dispatch(self.store, self.ids, self.receive, self.clock, self.intermediate)
         self.tasks: list[asyncio.Task[None]] = []
 
     async def open(
@@ -202,6 +208,11 @@ class Rig:
 
     def events_of(self, message_id: int) -> list[str]:
         return [event.event for event in self.store.look(lambda reads: reads.events(message_id))]
+
+    def told(self, message_id: int) -> list[tuple[str, str]]:
+        """The status that each callback tells, and the callback's state."""
+        found = self.store.look(lambda reads: reads.callbacks_of(message_id))
+        return [(one.body.decode().split()[1], one.state) for one in found]
 
     def balance(self) -> int:
         return self.store.look(lambda reads: reads.balance(self.account.id))

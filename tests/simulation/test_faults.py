@@ -7,6 +7,7 @@ HELIOGRAPH_SIM_SEED=1234    this one alone
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,7 @@ def test_a_seed_repeats_its_run_exactly(tmp_path: Path) -> None:
 def test_the_faults_do_happen(tmp_path: Path) -> None:
     """Otherwise the runs above would prove nothing."""
     lives = retried = refunded = doubled = 0
+    happened: Counter[str] = Counter()
     for seed in range(12):
         world = live(seed, tmp_path / str(seed))
         lives += world.lives - 1
@@ -63,4 +65,7 @@ def test_the_faults_do_happen(tmp_path: Path) -> None:
             retried += sum(one.submission.number != one.submission.id for _, one in smsc.wire)
             doubled += sum(takes > 1 for takes in smsc.takes.values())
         refunded += sum(isinstance(asked.answer, Exception) for asked in world.asked)
+        happened += world.happened
     assert min(lives, retried, refunded, doubled) > 5, (lives, retried, refunded, doubled)
+    for what in ("lapsed, EXPIRED", "lapsed, UNKNOWN", "silent, UNKNOWN", "told of SENT"):
+        assert happened[what] > 5, happened

@@ -15,7 +15,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from tests.simulation.rig import DIALECT, KEY, doubtful_parts, report, settle
+from tests.simulation.rig import DIALECT, KEY, doubtful_parts, inbox, report, settle
 from tests.simulation.stepped import SteppedStore
 
 from heliograph.carriers.interface import CarrierEvents, Outcome, Receipt, Submit
@@ -29,7 +29,7 @@ from heliograph.messaging.operators import OperatorTable
 from heliograph.messaging.pricing import PriceList
 from heliograph.messaging.retry import DoubtPolicy, SubmitClass
 from heliograph.messaging.routing import Routes
-from heliograph.messaging.submissions import Order, Rules
+from heliograph.messaging.submissions import Order, Rules, Status
 from heliograph.service import dispatch, lane, receive
 from heliograph.service.dispatch import Dispatch
 from heliograph.service.receive import Receive
@@ -107,6 +107,8 @@ class Smsc:
         self.unanswered: set[int] = set()  # messages with a part whose answer was lost or unknown
         self.fates: dict[str, ReceiptState] = {}
         self.owed = 0
+        self.silent: list[News] = []  # taken, and not told before everything else is over, if ever
+        self.closed_until = 0  # it throttles everything
         self._refs = 0
 
     def take(self, part: Part) -> str:
@@ -115,6 +117,9 @@ class Smsc:
         ref = f"{self.name}-{self._refs}"
         self.takes[part] += 1
         pick = self.world.pick
+        if pick.random() < self.world.silence:
+            self.silent.append(News(part, ref, ReceiptState.DELIVERED if pick.random() < 0.5 else pick.choice(BAD)))
+            return ref
         finals = [ReceiptState.DELIVERED if pick.random() < 0.85 else pick.choice(BAD)]
         if pick.random() < 0.1:
             finals.insert(0, ReceiptState.UNKNOWN)
@@ -125,6 +130,13 @@ class Smsc:
             self._tell_after(at, part, ref, state)
             at += 0.001 + pick.expovariate(0.2)
         return ref
+
+    def speak_late(self) -> None:
+        """About half of what it was silent about is told after all."""
+        silent, self.silent = self.silent, []
+        for news in silent:
+            if self.world.pick.random() < 0.5:
+                self._tell_after(self.world.pick.random(), news.part, news.ref, news.state)
 
     def _tell_after(self, seconds: float, part: Part, ref: str, state: ReceiptState) -> None:
         self.owed += 1
@@ -225,8 +237,10 @@ class Link:
         doubtful = doubtful_parts(store, self.life.carrier_ids[self.name])
         promise(doubtful <= self.window, f"a crash now would leave {doubtful} in doubt, the window is {self.window}")
         marks = store.ask("SELECT number, part FROM mark WHERE carrier_id = ?", self.life.carrier_ids[self.name])
+        now = self.life.clock.now_utc_ms()
         for one in submits:
             part = (one.submission.id, one.part)
+            promise(now < one.submission.request.expires_utc_ms, f"{part} is on the wire after its validity")
             promise((one.submission.number, one.part) <= marks[0], f"{part} is on the wire and above the mark")
             promise(store.ask("SELECT 1 FROM message WHERE id = ?", part[0]), f"{part} was never accepted")
             # A message that an earlier life handed over in part is sent again whole.
@@ -244,7 +258,9 @@ class Link:
         for submit in batch:
             part = (submit.submission.id, submit.part)
             result = SubmitClass.TAKEN
-            if world.faulty and pick.random() < world.trouble:
+            if world.faulty and world.clock.now_utc_ms() < smsc.closed_until:
+                result = SubmitClass.THROTTLED
+            elif world.faulty and pick.random() < world.trouble:
                 result = pick.choice(TROUBLES)
             ref = ""
             if result is SubmitClass.TAKEN or (result is SubmitClass.UNKNOWN and pick.random() < 0.5):
@@ -291,9 +307,9 @@ class Life:
         )
         self.store.fault = self._fault
         public = PublicIds(KEY)
-        self.receive = Receive(self.store, report, self.clock)
+        self.receive = Receive(self.store, report, inbox, self.clock)
         self.ids = MessageIds(self.store, public, block=world.block)
-        self.dispatch = Dispatch(self.store, self.ids, self.receive, self.clock)
+        self.dispatch = Dispatch(self.store, self.ids, self.receive, self.clock, world.intermediate)
 
     def _later(self, step: Callable[[], None]) -> None:
         self.clock.call_later(self.world.pick.expovariate(1 / self.world.commit_seconds), step)
@@ -325,6 +341,8 @@ class Life:
                 )
                 account = await self.store.apply(it.CreateAccount(fresh, [], settings["balance"]))
             world.accounts[account.id] = account
+            if account.intermediate:
+                world.intermediate.add(account.id)
         for smsc in world.smscs:
             self.carrier_ids[smsc.name] = await self.store.apply(it.RegisterCarrier(smsc.name))
             world.check_doubt(self, smsc)
@@ -332,7 +350,7 @@ class Life:
         rules = Rules(
             {"default": PriceList(PRICES)}, OperatorTable({}, {}), Routes(self.dispatch.routes(), "one"), 1000, 10
         )
-        self.accepting = Accepting(self.store, self.dispatch, self.ids, rules, self.clock)
+        self.accepting = Accepting(self.store, self.dispatch, self.ids, rules, report, self.clock)
         for work in (self.dispatch.follow(), Upkeep(self.store, self.clock).follow()):
             self.tasks.append(asyncio.get_running_loop().create_task(work))
         self.serving = True
@@ -377,6 +395,8 @@ class World:
         self.faulty = True
         self.disk_full = False
         self.trouble = pick.choice((0.0, 0.05, 0.2, 0.5))
+        self.silence = pick.choice((0.0, 0.0, 0.1))
+        self.closings = pick.choice((0, 0, 2, 5))
         self.crashes = pick.choice((0, 1, 3, 6))
         self.commit_seconds = pick.choice((0.001, 0.02, 0.3))
         self.answer_seconds = pick.choice((0.002, 0.05, 1.0))
@@ -388,7 +408,10 @@ class World:
         self.constants = {
             (lane, "QUEUE_PARTS"): pick.choice((4, 16, 10_000)),
             (lane, "CLAIM_MESSAGES"): pick.choice((1, 3, 2_000)),
+            (lane, "LAPSE_MESSAGES"): pick.choice((1, 3, 1_000)),
             (dispatch, "_DUE_AT_ONCE"): pick.choice((2, 500)),
+            (dispatch, "_LOOK_AT"): pick.choice((1, 7, 2_000)),
+            (dispatch, "_END_AT_ONCE"): pick.choice((1, 500)),
             (receive, "REFS_IN_MEMORY"): pick.choice((3, 30, 100_000)),
             (receive, "REFS_IN_RUN"): pick.choice((2, 20_000)),
         }
@@ -402,8 +425,10 @@ class World:
         self.customers: dict[str, dict[str, Any]] = {
             "rich": {"account": {"carrier": "one"}, "balance": 10**12},
             "poor": {"account": {"carrier": pick.choice(("one", "two"))}, "balance": pick.randrange(10**7)},
-            "hasty": {"account": {"carrier": "one", **short}, "balance": 10**12},
+            "hasty": {"account": {"carrier": "one", "intermediate": True, **short}, "balance": 10**12},
         }
+        self.intermediate: set[int] = set()
+        self.happened: Counter[str] = Counter()
         self.accounts: dict[int, Account] = {}
         self.asked: list[Asked] = []
         self.life: Life | None = None
@@ -417,6 +442,7 @@ class World:
         with self._patched():
             await self._start()
             actions = [self._ask] * self.requests + [self._interrupt] * self.crashes + [self._turn_disk] * 4
+            actions += [self._close] * self.closings
             self.pick.shuffle(actions)
             for action in actions:
                 await self._pass(self.pick.expovariate(1 / self.rhythm))
@@ -426,6 +452,7 @@ class World:
             await self._pass(2)
             await self._recover()
             await self._until_quiet()
+            await self._grow_old()
             await self._judge()
 
     @contextlib.contextmanager
@@ -523,6 +550,13 @@ class World:
         await settle()
         await self._start()
 
+    async def _close(self) -> None:
+        """A carrier takes nothing for a while, so that messages lapse wherever they wait."""
+        smsc = self.pick.choice(self.smscs)
+        smsc.closed_until = self.clock.now_utc_ms() + 1000 * self.pick.choice((5, 40, 120))
+        await self._ask()
+        await self._pass(self.pick.choice((0.1, 30, 70)))
+
     async def _turn_disk(self) -> None:
         self.disk_full = not self.disk_full
 
@@ -537,7 +571,9 @@ class World:
             assert self.life is not None
             await self._pass(5)
             await self._recover()
-            left = self.life.store.ask("SELECT id, status FROM message WHERE status < 2 LIMIT 3")
+            silent = {news.part[0] for smsc in self.smscs for news in smsc.silent}
+            open_ = self.life.store.ask("SELECT id, status FROM message WHERE status < 2")
+            left = [(id_, status) for id_, status in open_ if status == Status.PENDING or id_ not in silent][:3]
             if not left and not any(smsc.owed for smsc in self.smscs):
                 return
             promise(
@@ -545,6 +581,28 @@ class World:
                 f"an hour after the last fault messages have no final state, such as {left}; receipts owed"
                 f" {[smsc.owed for smsc in self.smscs]}",
             )
+
+    async def _grow_old(self) -> None:
+        """Three days pass; what the carriers were silent about is given up, and then some of it is told after all."""
+        if not any(smsc.silent for smsc in self.smscs):
+            return
+        self.clock.advance(73 * 3600)
+        await self._until(lambda: self._open_messages() == 0, "a message is waited for after three days")
+        if self.pick.random() < 0.5:
+            await self._interrupt()
+        for smsc in self.smscs:
+            smsc.speak_late()
+        await self._until(lambda: not any(smsc.owed for smsc in self.smscs), "late receipts are not taken")
+
+    def _open_messages(self) -> int:
+        assert self.life is not None
+        return int(self.life.store.ask("SELECT count(*) FROM message WHERE status < 2")[0][0])
+
+    async def _until(self, done: Callable[[], bool], what: str) -> None:
+        until = self.clock.now_utc_ms() + 3600 * 1000
+        while not done():
+            promise(self.clock.now_utc_ms() < until, what)
+            await self._pass(5)
 
     async def _judge(self) -> None:
         from tests.simulation.judge import judge

@@ -13,7 +13,7 @@ from heliograph.api.asgi import Api
 from heliograph.api.exchanges import AsgiExchange, Refusal
 from heliograph.api.ground import Ground, HttpLimits
 from heliograph.api.http import Connection, Exchange
-from heliograph.api.realtime import SEND_PATH, authorization
+from heliograph.api.realtime import SEND_PATH, authorization, header
 from heliograph.api.replies import Reply
 from heliograph.messaging.errors import HeliographError
 
@@ -51,7 +51,7 @@ class LeanConnection(PlainConnection):
 class LeanExchange:
     """A send. The answer comes when its commit is on disk, or at once when nothing is to be stored."""
 
-    __slots__ = ("_authorization", "_began", "_body", "_caller", "_connection", "_request_id", "keep_alive")
+    __slots__ = ("_authorization", "_began", "_body", "_caller", "_connection", "_key", "_request_id", "keep_alive")
 
     def __init__(self, connection: LeanConnection, keep_alive: bool) -> None:
         self.keep_alive = keep_alive
@@ -59,6 +59,7 @@ class LeanExchange:
         fields, head = connection.fields, connection.head
         once = len(fields) == len(head)
         self._authorization = fields.get(b"authorization") if once else authorization(head)
+        self._key = fields.get(b"idempotency-key") if once else header(head, b"idempotency-key")
         self._body = connection.take_body()
         self._caller = connection.caller()
         self._request_id = connection.ground.api.new_request_id()
@@ -66,7 +67,7 @@ class LeanExchange:
 
     def start(self) -> None:
         api = self._connection.ground.api
-        api.realtime.send(self._authorization, self._body, self._caller, self._request_id, self._answer)
+        api.realtime.send(self._authorization, self._key, self._body, self._caller, self._request_id, self._answer)
 
     def close_after(self) -> None:
         self.keep_alive = False
@@ -76,7 +77,9 @@ class LeanExchange:
 
     def _answer(self, reply: Reply) -> None:
         connection = self._connection
-        access = connection.ground.access
+        ground = connection.ground
+        ground.api.traffic.sent(reply.status, self._began, reply.headers)
+        access = ground.access
         if access is not None:
             access.add(self._request_id, reply.account, "POST", SEND_PATH, reply.status, self._began, self._caller)
         if connection.lost or connection.transport.is_closing():

@@ -32,6 +32,7 @@ class Refusal:
         method = self._method.decode("ascii", "replace")
         reply, template = api.refuse(method, _path(self._url), self._error, request_id)
         connection.write(reply, request_id, close=True, head=self._method == b"HEAD")
+        api.traffic.refused(method, template, reply.status, reply.headers)
         if api.access is not None:
             api.access.add(request_id, "-", method or "-", template, reply.status, time.perf_counter(), connection.peer)
         connection.linger()
@@ -79,7 +80,11 @@ class AsgiExchange:
             "scheme": connection.scheme,
             "root_path": "",
             "headers": connection.head,
-            "state": {**connection.app_state, "request_id": connection.ground.api.new_request_id()},
+            "state": {
+                **connection.app_state,
+                "request_id": connection.ground.api.new_request_id(),
+                "peer": connection.peer,
+            },
             "method": connection.method.decode("ascii"),
             "path": _decoded(raw_path),
             "raw_path": raw_path,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
@@ -11,6 +11,7 @@ from typing import Protocol
 from heliograph.api.asgi import Api
 from heliograph.api.caller import Proxies
 from heliograph.api.replies import Headers
+from heliograph.api.traffic import Busy
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,8 @@ class HttpLimits:
     """Networks whose word is taken for the caller's address."""
 
 
-class Watched(Protocol):
-    """A connection, as far as its deadline goes."""
+class Watched(Busy, Protocol):
+    """A connection, as far as its deadline and counting go."""
 
     deadline: float
 
@@ -47,6 +48,7 @@ class Ground:
         self.access = api.access
         self.limits = limits
         self.proxies = Proxies(limits.trusted_proxies)
+        self.draining = False  # the server is about to stop: every answer is the last of its connection
         self._bodies_bytes = 0
         self._tick = max(0.05, min(1.0, limits.request_timeout_seconds / 10, limits.keep_alive_seconds / 10))
         self._sweeping = False
@@ -71,13 +73,14 @@ class Ground:
         """Give back what was reserved."""
         self._bodies_bytes -= size
 
-    def watch(self, loop: asyncio.AbstractEventLoop, connections: Iterable[Watched]) -> None:
+    def watch(self, loop: asyncio.AbstractEventLoop, connections: Collection[Watched]) -> None:
         """Look at all connections now and then: one timer for the server instead of two calls for each request."""
         if not self._sweeping:
             self._sweeping = True
+            self.api.traffic.connections = connections
             loop.call_later(self._tick, self._sweep, loop, connections)
 
-    def _sweep(self, loop: asyncio.AbstractEventLoop, connections: Iterable[Watched]) -> None:
+    def _sweep(self, loop: asyncio.AbstractEventLoop, connections: Collection[Watched]) -> None:
         self._sweeping = False
         now = loop.time()
         watched = list(connections)

@@ -360,7 +360,7 @@ class Connection(HttpToolsProtocol):
 
     def _begin(self, exchange: Exchange) -> None:
         self._current = exchange
-        if self._draining and not (self._waiting or self._unread or self._receiving):
+        if (self._draining or self.ground.draining) and not (self._waiting or self._unread or self._receiving):
             exchange.close_after()
         exchange.start()
 
@@ -399,6 +399,11 @@ class Connection(HttpToolsProtocol):
                 b"" if head else body,
             )
         )
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request of this connection is being answered."""
+        return self._current is not None
 
     def linger(self) -> None:
         """The last answer is written: say so, and read on for a moment so that it arrives."""

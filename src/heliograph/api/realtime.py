@@ -22,10 +22,15 @@ from heliograph.api.replies import JSON, PROBLEM, Headers, Reply, ReplyResponse,
 from heliograph.api.services import Services
 from heliograph.dialects import realtime
 from heliograph.messaging import errors
-from heliograph.messaging.accounts import Account, require_active
+from heliograph.messaging.accounts import Account, require_address, require_sending
 from heliograph.messaging.errors import CallerError, HeliographError
+from heliograph.messaging.limits import WINDOW_MS, Standing
+from heliograph.service import idempotency
 from heliograph.service.accounts import TOKEN_SECONDS
-from heliograph.service.submit import Verdict, as_error
+from heliograph.service.idempotency import Given, Scope
+from heliograph.service.limits import require_admitted
+from heliograph.service.submit import Keyed, Verdict, as_error
+from heliograph.store.interface import Answered
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +50,8 @@ class RealTime:
         self._tokens = services.tokens
         self._directory = services.directory
         self._submit = services.submit
+        self._once = services.once
+        self._limits = services.limits
         self._query = services.query
         self._token_of: dict[bytes, str] = {}
 
@@ -60,22 +67,60 @@ class RealTime:
     # -- sending
 
     def send(
-        self, authorization: bytes | None, body: bytes | bytearray, client: str, request_id: str, answer: Answer
+        self,
+        authorization: bytes | None,
+        key: bytes | None,
+        body: bytes | bytearray,
+        client: str,
+        request_id: str,
+        answer: Answer,
     ) -> None:
-        """`POST /api/sms`. `answer` is called once: now, or when the messages are on disk. Nothing is raised."""
-        account: Account | None = None
+        """`POST /api/sms`, with the values of `Authorization` and `Idempotency-Key`. `answer` is called once: now, or
+        when the messages are on disk. Nothing is raised.
+        """
+        ref = "-"
+        limit: Headers = ()
         try:
             account = self.account(authorization)
-            require_active(account)
-            order = realtime.parse_order(body)
             ref = account.ref
+            require_address(account, client)
+            require_sending(account)
+            if account.per_minute:
+                standing = self._limits.admit(account)
+                limit = limit_headers(standing)
+                require_admitted(standing)
 
-            def decided(verdicts: list[Verdict] | HeliographError) -> None:
-                answer(_sent(verdicts, request_id, ref))
+            def decided(outcome: list[Verdict] | Answered | Given | HeliographError) -> None:
+                assert not isinstance(outcome, Answered), "an order without a key was answered before"
+                answer(_sent(outcome, request_id, ref, limit))
 
-            self._submit(account, order, realtime.DIALECT, decided)
+            if key is None:
+                self._submit(account, realtime.parse_order(body), realtime.DIALECT, decided)
+            else:
+                self._send_once(account, idempotency.key_of(key), body, decided)
         except Exception as error:
-            answer(refusal(error, request_id, account.ref if account is not None else "-"))
+            answer(refusal(error, request_id, ref, limit))
+
+    def _send_once(
+        self, account: Account, key: str, body: bytes | bytearray, decided: Callable[[Given | HeliographError], None]
+    ) -> None:
+        """Send, unless a request with this key was sent already."""
+
+        def first(key: str, body_sha256: bytes, done: idempotency.Answer) -> None:
+            order = realtime.parse_order(body)
+
+            def accepted(outcome: list[Verdict] | Answered | HeliographError) -> None:
+                if isinstance(outcome, list):
+                    done(Given(realtime.render_verdicts(outcome), replayed=False))
+                elif isinstance(outcome, Answered):  # another node was first
+                    done(idempotency.replay(key, body_sha256, outcome))
+                else:
+                    done(outcome)
+
+            keyed = Keyed(SEND_PATH, key, body_sha256, realtime.render_verdicts)
+            self._submit(account, order, realtime.DIALECT, accepted, keyed)
+
+        self._once(Scope(account.id, SEND_PATH, key), body, first, decided)
 
     async def _sms(self, request: Request) -> Response:
         answered: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
@@ -84,9 +129,9 @@ class RealTime:
             if not answered.done():
                 answered.set_result(reply)
 
-        client = request.client.host if request.client else "-"
-        body = await request.body()
-        self.send(authorization(request.scope["headers"]), body, client, request.state.request_id, answer)
+        headers, body = request.scope["headers"], await request.body()
+        key = header(headers, b"idempotency-key")
+        self.send(authorization(headers), key, body, _client(request), request.state.request_id, answer)
         reply = await answered
         request.state.account = reply.account
         return ReplyResponse(reply)
@@ -96,13 +141,13 @@ class RealTime:
     async def _balance(self, request: Request) -> Response:
         account = self._caller(request)
         micros = await self._query.balance_micros(account.id)
-        return ReplyResponse(Reply(200, JSON, realtime.render_balance(micros)))
+        return ReplyResponse(Reply(200, (*JSON, *request.state.limit), realtime.render_balance(micros)))
 
     async def _info(self, request: Request) -> Response:
         account = self._caller(request)
         view = await self._query.message(account.id, request.path_params["id"])
         body = realtime.render_info(view.public_id, view.message, view.cost_micros, view.operator)
-        return ReplyResponse(Reply(200, JSON, body))
+        return ReplyResponse(Reply(200, (*JSON, *request.state.limit), body))
 
     # -- who is calling
 
@@ -121,28 +166,57 @@ class RealTime:
         return account
 
     def _caller(self, request: Request) -> Account:
+        """The account that calls, if it may at this moment; `state.limit` are the headers that tell its limit."""
         account = self.account(authorization(request.scope["headers"]))
         request.state.account = account.ref
+        request.state.limit = ()
+        require_address(account, _client(request))
+        if account.per_minute:
+            standing = self._limits.admit(account)
+            request.state.limit = limit_headers(standing)
+            require_admitted(standing)
         return account
 
     async def _auth(self, request: Request) -> Response:
-        header = authorization(request.scope["headers"])
-        basic = header is not None and header[:6].lower() in (b"basic", b"basic ")
+        given = authorization(request.scope["headers"])
+        basic = given is not None and given[:6].lower() in (b"basic", b"basic ")
         try:
             fields = _form(request.headers.get("content-type", ""), await request.body())
-            client_id, client_secret = _credentials(fields, header if basic else None)
-            account = self._directory.authenticate(realtime.DIALECT, client_id, client_secret)
+            client_id, client_secret = _credentials(fields, given if basic else None)
+            account = self._authenticate(client_id, client_secret, _client(request))
         except CallerError as error:
+            if error.kind is errors.AUTH_THROTTLED:
+                raise
             return ReplyResponse(_no_token(error, basic=basic))
         request.state.account = account.ref
         token = self._tokens.issue(account, realtime.AUDIENCE)
         return ReplyResponse(Reply(200, (*JSON, _NO_STORE), realtime.render_token(token, TOKEN_SECONDS)))
 
+    def _authenticate(self, client_id: str, client_secret: str, address: str) -> Account:
+        """The account with these credentials. Raises `CallerError`: CREDENTIALS_INVALID, and AUTH_THROTTLED, right or
+        wrong, for an address that had too many of those.
+        """
+        self._limits.check_address(address)
+        try:
+            return self._directory.authenticate(realtime.DIALECT, client_id, client_secret)
+        except CallerError:
+            self._limits.failed(address)
+            raise
+
 
 def authorization(headers: list[tuple[bytes, bytes]]) -> bytes | None:
-    """The value of the `Authorization` header; of several, all of them in one, which is no token (RFC 9110 §5.3)."""
-    values = [value for name, value in headers if name == b"authorization"]
+    """The value of the `Authorization` header; of several one that is no token."""
+    return header(headers, b"authorization")
+
+
+def header(headers: list[tuple[bytes, bytes]], wanted: bytes) -> bytes | None:
+    """The value of a header; of several, all of them in one (RFC 9110 §5.3)."""
+    values = [value for name, value in headers if name == wanted]
     return b", ".join(values) if values else None
+
+
+def _client(request: Request) -> str:
+    return request.client.host if request.client else "-"
 
 
 # -- answers
@@ -150,14 +224,32 @@ def authorization(headers: list[tuple[bytes, bytes]]) -> bytes | None:
 _NO_STORE: Final = (b"cache-control", b"no-store")
 
 
-def _sent(verdicts: list[Verdict] | HeliographError, request_id: str, account: str) -> Reply:
+_REPLAYED: Final[Headers] = ((b"idempotency-replayed", b"true"),)
+
+
+def _sent(outcome: list[Verdict] | Given | HeliographError, request_id: str, account: str, limit: Headers) -> Reply:
     """The answer to a send. Never raises: the messages are stored by now, and somebody waits."""
     try:
-        if isinstance(verdicts, HeliographError):
-            return refusal(verdicts, request_id, account)
-        return Reply(200, JSON, realtime.render_verdicts(verdicts), account)
+        if isinstance(outcome, HeliographError):
+            return refusal(outcome, request_id, account, limit)
+        if isinstance(outcome, Given):
+            replayed = _REPLAYED if outcome.replayed else ()
+            return Reply(200, (*JSON, *limit, *replayed), outcome.body, account)
+        return Reply(200, (*JSON, *limit) if limit else JSON, realtime.render_verdicts(outcome), account)
     except Exception as error:
-        return refusal(error, request_id, account)
+        return refusal(error, request_id, account, limit)
+
+
+def limit_headers(standing: Standing | None) -> Headers:
+    """Where an account stands under its rate limit; nothing for one that has none."""
+    if standing is None:
+        return ()
+    return (
+        (b"ratelimit-limit", b"%d" % standing.limit),
+        (b"ratelimit-remaining", b"%d" % standing.remaining),
+        (b"ratelimit-reset", b"%d" % standing.reset_seconds),
+        (b"ratelimit-policy", b'"default";q=%d;w=%d' % (standing.limit, WINDOW_MS // 1000)),
+    )
 
 
 def refusal(error: Exception, request_id: str, account: str = "-", more: Headers = ()) -> Reply:

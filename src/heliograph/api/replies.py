@@ -35,6 +35,7 @@ class ReplyResponse(Response):
 def explained(error: errors.HeliographError) -> Headers:
     """The headers that every error answer has: its page, and when to try again where that is known."""
     link: Headers = ((b"link", f'</errors/{error.kind.code}>; rel="help"'.encode()),)
-    if isinstance(error, errors.CarrierError | errors.OurFault) and error.kind is not errors.INTERNAL_ERROR:
-        return (*link, (b"retry-after", b"%d" % error.retry_after_seconds))
+    seconds = getattr(error, "retry_after_seconds", 0)
+    if seconds and error.kind is not errors.INTERNAL_ERROR:
+        return (*link, (b"retry-after", b"%d" % seconds))
     return link

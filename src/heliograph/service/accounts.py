@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import logging
 import secrets
+import time
 from typing import Any
 
 import jwt
@@ -34,8 +35,11 @@ class Directory:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._revision = 0
+        self._refreshed = time.monotonic()
         self.accounts: dict[int, Account] = {}
         self.reporting: set[int] = set()  # accounts that have a URL for delivery reports
+        self.intermediate: set[int] = set()  # of these, those that want to hear of SENT as well
+        self._owners: dict[str, int] = {}
         self._credentials: dict[tuple[int, str], tuple[int, bytes]] = {}
 
     async def refresh(self) -> None:
@@ -44,11 +48,32 @@ class Directory:
         for account, credentials in await self._store.read(lambda reads: reads.accounts_since(revision)):
             self._revision = max(self._revision, account.revision)
             self.accounts[account.id] = account
-            (self.reporting.add if account.dlr_url else self.reporting.discard)(account.id)
+            self._note(account)
             for key in [key for key, (owner, _) in self._credentials.items() if owner == account.id]:
                 del self._credentials[key]
             for credential in credentials:
                 self._credentials[credential.dialect, credential.public_id] = (account.id, credential.secret_sha256)
+        self._refreshed = time.monotonic()
+
+    @property
+    def age_seconds(self) -> float:
+        """How long ago the store was last asked with success."""
+        return time.monotonic() - self._refreshed
+
+    def _note(self, account: Account) -> None:
+        """What is asked of an account so often that it is looked up apart."""
+        (self.reporting.add if account.dlr_url else self.reporting.discard)(account.id)
+        wants_sent = account.dlr_url and account.intermediate
+        (self.intermediate.add if wants_sent else self.intermediate.discard)(account.id)
+        for number in [number for number, owner in self._owners.items() if owner == account.id]:
+            if number not in account.inbound:
+                del self._owners[number]
+        for number in account.inbound:
+            self._owners[number] = account.id
+
+    def owner_of(self, number: str) -> Account | None:
+        """The account whose the messages to a number or short code (digits) are."""
+        return self.accounts.get(self._owners.get(number, 0))
 
     async def follow(self) -> None:
         """Refresh for ever; a store that cannot be read is tried again."""

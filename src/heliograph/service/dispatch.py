@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from itertools import repeat
 from typing import Any
 
 from heliograph.carriers.interface import Carrier
@@ -23,19 +25,33 @@ from heliograph.store import interface as it
 
 POLL_SECONDS = 1.0
 _DUE_AT_ONCE = 500
+_LOOK_AT = 2_000  # open messages a carrier and poll, for those whose time is over
+_END_AT_ONCE = 500
+_DRAIN_POLL_SECONDS = 0.02
 _log = logging.getLogger(__name__)
 
 
 class Dispatch:
     """All lanes. Takes part in every group commit."""
 
-    def __init__(self, store: it.Store, ids: MessageIds, receive: Receive, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: it.Store,
+        ids: MessageIds,
+        receive: Receive,
+        clock: Clock,
+        intermediate: AbstractSet[int] = frozenset(),
+    ) -> None:
+        """`intermediate` holds the accounts that want to be told of SENT; it may change."""
         self._store = store
         self._ids = ids
         self._receive = receive
         self._clock = clock
         self.lanes: dict[int, Lane] = {}
+        self._intermediate = intermediate
         self._claims: dict[int, asyncio.Task[None]] = {}
+        self._ending = 0  # the carrier whose messages are being ended in the store: nothing is claimed from there
+        self._looked_to: dict[int, int] = {}  # by carrier, the last open message that was looked at
         store.add_hook(self)
         store.add_hook(receive)  # after this: what a carrier took is stored before what it tells of it
 
@@ -50,6 +66,7 @@ class Dispatch:
             self._store.request_commit,
             doubt=doubt,
             max_waiting=max_waiting,
+            intermediate=self._intermediate,
         )
         state = await self._store.read(lambda reads: reads.lane(carrier_id))
         ids = _in_doubt(state)
@@ -102,8 +119,9 @@ class Dispatch:
         refused: list[int] = []
         for op, result in zip(ops, results, strict=True):
             if type(op) is it.Accept or type(op) is it.Requeue:
-                for submission, kept in zip(op.submissions, result, strict=True):
-                    if kept:
+                outcomes = repeat(False) if type(result) is it.Answered else result
+                for submission, kept in zip(op.submissions, outcomes, strict=False):
+                    if kept == 1:  # true of a retry, Kept.STORED of a new message
                         self.lanes[submission.carrier_id].stored(submission)
                     else:
                         refused.append(submission.id)
@@ -121,7 +139,7 @@ class Dispatch:
 
     def _claim_where_wanted(self) -> None:
         for carrier_id, lane in self.lanes.items():
-            if lane.wants_claim() and carrier_id not in self._claims:
+            if lane.wants_claim() and carrier_id not in self._claims and carrier_id != self._ending:
                 self._claims[carrier_id] = asyncio.get_running_loop().create_task(self._claim(lane))
 
     async def _claim(self, lane: Lane) -> None:
@@ -138,34 +156,88 @@ class Dispatch:
             del self._claims[lane.carrier_id]
 
     async def follow(self) -> None:
-        """Queue messages again when their time for another try has come, for ever."""
+        """Queue messages again when their time for another try has come, and end those whose time is over, for ever."""
         while True:
             await self._clock.sleep(POLL_SECONDS)
+            for lane in self.lanes.values():
+                lane.look_for_lapsed()
             try:
-                while await self._queue_due():
-                    pass
-                self._claim_where_wanted()
+                for carrier_id in list(self.lanes):
+                    while await self._queue_due(carrier_id):
+                        pass
+                await self._end_overdue()
             except (it.StoreError, errors.OurFault) as error:
-                _log.warning("messages that are due could not be queued: %s", error)
+                _log.warning("messages that are due could not be queued or ended: %s", error)
+            self._claim_where_wanted()
 
-    async def _queue_due(self) -> bool:
+    async def _queue_due(self, carrier_id: int) -> bool:
         now = self._clock.now_utc_ms()
-        due = await self._store.read(lambda reads: reads.due_retries(now, _DUE_AT_ONCE))
-        due = [submission for submission in due if submission.carrier_id in self.lanes]
-        if due:
-            for submission in due:
+        due = await self._store.read(lambda reads: reads.due_retries(carrier_id, now, _DUE_AT_ONCE))
+        again = [submission for submission in due if submission.request.expires_utc_ms > now]
+        await self._end([lanes.lapsed(one, now) for one in due if one.request.expires_utc_ms <= now])
+        if again:
+            for submission in again:
                 submission.number = self._ids.number()
-            await self._store.apply(it.Requeue(due))
+            await self._store.apply(it.Requeue(again))
         return len(due) == _DUE_AT_ONCE
 
-    async def stop(self) -> None:
-        """Hand over nothing more and stop the carriers; what they had open is unknown."""
+    # -- messages whose time is over
+
+    async def _end_overdue(self) -> None:
+        """Look at the next open messages of every carrier that ever was."""
+        for carrier_id in await self._store.read(lambda reads: list(reads.carriers())):
+            if carrier_id in self._claims:
+                continue  # until the next time: its messages are on their way into the lane
+            self._ending = carrier_id
+            try:
+                await self._end_overdue_of(carrier_id)
+            finally:
+                self._ending = 0
+
+    async def _end_overdue_of(self, carrier_id: int) -> None:
+        """End the next messages that lapsed while they waited in the store or were put aside, and those that are
+        silent. What a lane has is left to the lane.
+        """
+        now, after = self._clock.now_utc_ms(), self._looked_to.get(carrier_id, 0)
+        found = await self._store.read(lambda reads: reads.overdue(carrier_id, after, _LOOK_AT, now))
+        lane = self.lanes.get(carrier_id)
+        entered_to = lane.entered_to if lane is not None else 0
+        lapsed = [one for one in found.lapsed if not 0 < one.number <= entered_to]
+        if lapsed and lane is None:
+            state = await self._store.read(lambda reads: reads.lane(carrier_id))
+            in_doubt = frozenset(_in_doubt(state))
+            for one in lapsed:
+                one.doubted = one.doubted or one.id in in_doubt
+        await self._end([it.Ending(id_, Happening.SILENT, now, detail=_SILENT) for id_ in found.silent])
+        await self._end([lanes.lapsed(one, now) for one in lapsed])
+        if lane is not None:
+            lane.ended_in_store(sum(1 for one in lapsed if one.number))
+        self._looked_to[carrier_id] = found.looked_to
+
+    async def _end(self, endings: Sequence[it.Ending]) -> None:
+        for first in range(0, len(endings), _END_AT_ONCE):
+            await self._store.apply(it.Finish(list(endings[first : first + _END_AT_ONCE]), self._receive.report))
+
+    async def drain(self) -> None:
+        """Hand over nothing more, and return once the carriers have answered all that is on the wire."""
+        self._hold_back()
+        while any(lane.on_wire for lane in self.lanes.values()):  # noqa: ASYNC110 (an event would cost every outcome)
+            await asyncio.sleep(_DRAIN_POLL_SECONDS)
+
+    def _hold_back(self) -> None:
         for claim in self._claims.values():
             claim.cancel()
         for lane in self.lanes.values():
             lane.stop()
+
+    async def stop(self) -> None:
+        """Hand over nothing more and stop the carriers; what they had open is unknown."""
+        self._hold_back()
         await asyncio.gather(*(lane.carrier.stop() for lane in self.lanes.values()))
         self._store.request_commit()
+
+
+_SILENT = "no receipt in the 24 hours after its validity"
 
 
 def _in_doubt(state: it.LaneState) -> list[int]:

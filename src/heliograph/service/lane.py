@@ -12,11 +12,13 @@ A lane does no I/O of its own: group commits ask it what to write (`plan`) and t
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
+from itertools import chain
 from typing import Any
 
-from heliograph.carriers.interface import Carrier, Outcome, Receipt, Submit
+from heliograph.carriers.interface import Carrier, Inbound, Outcome, Receipt, Submit
 from heliograph.kit.clock import Clock
 from heliograph.messaging import retry
 from heliograph.messaging.retry import DoubtPolicy, Next, SubmitClass
@@ -27,20 +29,31 @@ from heliograph.store import interface as it
 
 QUEUE_PARTS = 10_000
 CLAIM_MESSAGES = 2_000
+LAPSE_MESSAGES = 1_000  # ended by one commit because their validity is over
+_NEVER = 1 << 62
 _PAUSE_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 
 
 class _Assembly:
     """A message of several parts while parts of it are queued or on the wire: it is decided on when none is left."""
 
-    __slots__ = ("failed", "lapsed", "open", "over", "taken")
+    __slots__ = ("failed", "lapsed", "open", "over", "slots", "taken")
 
     def __init__(self, submission: Submission) -> None:
         self.open = submission.request.text.segments - len(submission.taken)
         self.taken = set(submission.taken)
         self.failed: list[Outcome] = []
+        self.slots = 0  # that the failed ones have, until the message is decided on
         self.over = False  # a part was refused for good: what is not on the wire is not sent
         self.lapsed = False  # because the validity ended
+
+
+def lapsed(submission: Submission, now_utc_ms: int) -> it.Ending:
+    """The end of a message that was not sent wholly when its validity ended."""
+    parts_taken = len(submission.taken)
+    happening = retry.lapsed(doubted=submission.doubted, parts_taken=parts_taken)
+    detail = "the validity ended before it was sent" + (" again" if submission.doubted else "")
+    return it.Ending(submission.id, happening, now_utc_ms, parts_taken, detail)
 
 
 class Lane:
@@ -56,16 +69,20 @@ class Lane:
         *,
         doubt: DoubtPolicy,
         max_waiting: int,
+        intermediate: AbstractSet[int],
     ) -> None:
         self.carrier_id = carrier_id
         self.carrier = carrier
         self.max_waiting = max_waiting
         self.waiting = 0  # messages accepted and without an outcome
+        self.ended: Counter[SubmitClass] = Counter()  # parts that the carrier answered
+        self.receipts_told = 0
         self._in_store = 0  # of these, those that have not entered the queue
         self._receive = receive
         self._clock = clock
         self._commit_soon = commit_soon
         self._doubt = doubt
+        self._intermediate = intermediate  # accounts that want to be told of SENT
         self._queue: deque[Submit] = deque()  # stored, above the mark
         self._ready: deque[Submit] = deque()  # below the mark, not on the wire
         self._granted = 0  # parts below the mark without a stored outcome
@@ -74,6 +91,8 @@ class Lane:
         self._last_stored = 0  # the highest number that waits for this carrier
         self._spilled = False  # the store holds messages that the queue has not
         self._assemblies: dict[int, _Assembly] = {}
+        self._lapse_from = 0  # no validity of what is queued ends before
+        self._lapsing = False  # the next group ends what has lapsed
         self._paused_times = 0
         self._paused = False
         self._stopped = False
@@ -143,6 +162,7 @@ class Lane:
         for submission in submissions:
             if submission.number > self._last_queued:
                 self._queue.extend(self._parts(submission))
+                self._lapse_from = min(self._lapse_from, submission.request.expires_utc_ms)
                 self._last_queued = submission.number
                 self._in_store -= 1
         if self._last_stored == last_stored and len(submissions) < CLAIM_MESSAGES:
@@ -164,12 +184,15 @@ class Lane:
 
     def plan(self) -> list[it.Op[Any]]:
         """What this lane adds to the group: outcomes, and the mark over as many parts as slots are free then."""
+        if self._lapsing:
+            self._end_what_lapsed()
         self._storing = (self._taken, self._retries, self._endings, self._freed)
         taken, retries, endings, freed = self._storing
         self._taken, self._retries, self._endings, self._freed = [], [], [], 0
         ops: list[it.Op[Any]] = []
         if taken:
-            ops.append(it.StoreTaken(taken))
+            told = self._intermediate and any(one.tell for one in taken)
+            ops.append(it.StoreTaken(taken, self._receive.report if told else None))
         if retries:
             ops.append(it.StoreRetries(retries))
         if endings:
@@ -218,7 +241,11 @@ class Lane:
             if submit.submission.number != self._last_queued:
                 self._last_queued = submit.submission.number
                 self._in_store -= 1
-            (self._ready if granted else self._queue).append(submit)
+            if granted:
+                self._ready.append(submit)
+            else:
+                self._queue.append(submit)
+                self._lapse_from = min(self._lapse_from, submit.submission.request.expires_utc_ms)
         self._coming, self._grants = [], 0
         if self._last_queued < self._last_stored:
             self._spilled = True
@@ -236,7 +263,7 @@ class Lane:
         for submit in self._coming:
             self._assemblies.pop(submit.submission.id, None)
         self._coming, self._grants = [], 0
-        if (self._freed or self._queue) and not self._retrying_commit:
+        if (self._freed or self._queue or self._endings) and not self._retrying_commit:
             self._retrying_commit = True
             self._clock.call_later(1.0, self._commit_again)
 
@@ -259,7 +286,7 @@ class Lane:
             if assembly is not None and assembly.over:
                 self._part_ended(assembly, Outcome(submit, SubmitClass.PERMANENT, detail="an earlier part was refused"))
             elif submit.submission.request.expires_utc_ms <= now:
-                self._lapsed(submit, now)
+                self._lapsed(submit, now, slots=1)
             else:
                 sending.append(submit)
         if sending:
@@ -268,23 +295,77 @@ class Lane:
         if self._freed:
             self._commit_soon()
 
-    def _lapsed(self, submit: Submit, now_utc_ms: int) -> None:
+    def _lapsed(self, submit: Submit, now_utc_ms: int, *, slots: int) -> None:
+        """A part, with or without a slot, waits here and its validity is over."""
         assembly = self._assemblies.get(submit.submission.id)
         if assembly is not None:
             assembly.lapsed = True
-            self._part_ended(assembly, Outcome(submit, SubmitClass.PERMANENT, detail="the validity ended"))
+            outcome = Outcome(submit, SubmitClass.PERMANENT, detail="the validity ended")
+            self._part_ended(assembly, outcome, slots=slots)
             return
-        self._end_lapsed(submit.submission, now_utc_ms)
-        self._freed += 1
+        self._endings.append(lapsed(submit.submission, now_utc_ms))
+        self._freed += slots
 
-    def _end_lapsed(self, submission: Submission, now_utc_ms: int) -> None:
-        happening = Happening.LEFT_IN_DOUBT if submission.doubted else Happening.LAPSED
-        detail = "the validity ended before it was sent" + (" again" if submission.doubted else "")
-        self._endings.append(it.Ending(submission.id, happening, now_utc_ms, detail=detail))
+    # -- the end of validities
+
+    def look_for_lapsed(self) -> None:
+        """End, with the next group, what waits here and whose validity is over: it need not wait for its turn."""
+        now = self._clock.now_utc_ms()
+        if self._lapse_from <= now or any(one.submission.request.expires_utc_ms <= now for one in self._ready):
+            self._lapsing = not self._stopped
+            self._commit_soon()
+
+    def _end_what_lapsed(self) -> None:
+        """A message with a part on the wire has its turn when that is answered: without its other parts in the queue
+        the mark would pass them, and a crash would leave more in doubt than the window.
+        """
+        now = self._clock.now_utc_ms()
+        self._lapsing = False
+        parts = Counter(
+            one.submission.id for one in chain(self._ready, self._queue) if one.submission.request.expires_utc_ms <= now
+        )
+        opens = {id_: assembly.open for id_, assembly in self._assemblies.items()}
+        here = [id_ for id_, count in parts.items() if count == opens.get(id_, 1)]
+        ending = frozenset(here[:LAPSE_MESSAGES])
+        for waiting, slots in ((self._ready, 1), (self._queue, 0)):
+            for _ in range(len(waiting)):
+                submit = waiting.popleft()
+                if submit.submission.id in ending:
+                    self._lapsed(submit, now, slots=slots)
+                else:
+                    waiting.append(submit)
+        self._lapse_from = min((one.submission.request.expires_utc_ms for one in self._queue), default=_NEVER)
+
+    @property
+    def entered_to(self) -> int:
+        """The number up to which messages have left the store for this lane, the group under way included."""
+        return self._coming[-1].submission.number if self._coming else self._last_queued
+
+    def ended_in_store(self, count: int) -> None:
+        """So many messages that waited in the store have come to their end there."""
+        self.waiting -= count
+        self._in_store -= count
+
+    # -- what becomes of hand-overs
 
     def stop(self) -> None:
         """Hand over nothing more; outcomes are still stored."""
         self._stopped = True
+
+    @property
+    def on_wire(self) -> int:
+        """Parts that the carrier has and has not answered."""
+        return self._on_wire
+
+    @property
+    def in_window(self) -> int:
+        """Parts below the mark without a stored outcome."""
+        return self._granted
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing is sent for a while, as the carrier could not take it."""
+        return self._paused
 
     def resume(self) -> None:
         """End a pause."""
@@ -295,6 +376,8 @@ class Lane:
         """See `CarrierEvents`."""
         now = self._clock.now_utc_ms()
         back: list[Submit] = []
+        wanting = self._intermediate
+        self.ended.update([outcome.result for outcome in outcomes])
         self._on_wire -= len(outcomes)
         assert self._on_wire >= 0, "a submit ended twice"
         for outcome in outcomes:
@@ -308,9 +391,9 @@ class Lane:
             elif outcome.result is SubmitClass.TAKEN:
                 self._paused_times = 0
                 self._receive.expect(self.carrier_id, outcome.ref, submission.id, 1, 1)
-                self._taken.append(
-                    it.Took(submission.id, 1, 1, outcome.ref, now, True, submission.number != submission.id)
-                )
+                tell = submission.request.account_id in wanting if wanting else False
+                retried = submission.number != submission.id
+                self._taken.append(it.Took(submission.id, 1, 1, outcome.ref, now, True, retried, tell))
                 self._freed += 1
             else:
                 self._freed += 1
@@ -323,7 +406,12 @@ class Lane:
 
     def receipts(self, receipts: Sequence[Receipt], acknowledge: Callable[[bool], None]) -> None:
         """See `CarrierEvents`."""
+        self.receipts_told += len(receipts)
         self._receive.receipts(self.carrier_id, receipts, acknowledge)
+
+    def inbound(self, messages: Sequence[Inbound], acknowledge: Callable[[bool], None]) -> None:
+        """See `CarrierEvents`."""
+        self._receive.inbound(self.carrier_id, messages, acknowledge)
 
     def _pause(self) -> None:
         if self._paused:
@@ -332,7 +420,7 @@ class Lane:
         self._clock.call_later(_PAUSE_SECONDS[min(self._paused_times, len(_PAUSE_SECONDS) - 1)], self.resume)
         self._paused_times += 1
 
-    def _part_ended(self, assembly: _Assembly, outcome: Outcome) -> None:
+    def _part_ended(self, assembly: _Assembly, outcome: Outcome, *, slots: int = 1) -> None:
         """One part of several has its outcome; the message is decided on with the last one."""
         submission = outcome.submit.submission
         now = self._clock.now_utc_ms()
@@ -342,22 +430,24 @@ class Lane:
             self._paused_times = 0
             assembly.taken.add(outcome.submit.part)
             last = len(assembly.taken) == parts
-            retried = submission.number != submission.id
             self._receive.expect(self.carrier_id, outcome.ref, submission.id, outcome.submit.part, parts)
-            self._taken.append(it.Took(submission.id, outcome.submit.part, parts, outcome.ref, now, last, retried))
+            retried, tell = submission.number != submission.id, submission.request.account_id in self._intermediate
+            part = outcome.submit.part
+            self._taken.append(it.Took(submission.id, part, parts, outcome.ref, now, last, retried, tell))
             self._freed += 1
         else:
             assembly.failed.append(outcome)
+            assembly.slots += slots
             assembly.over = assembly.over or outcome.result is SubmitClass.PERMANENT
         if assembly.open:
             return
         del self._assemblies[submission.id]
         if assembly.failed:
             worst = min(assembly.failed, key=lambda one: _GRAVITY.get(one.result, 9))
-            self._freed += len(assembly.failed)
+            self._freed += assembly.slots
             unknown = sum(1 for one in assembly.failed if one.result is SubmitClass.UNKNOWN)
             if assembly.lapsed and not assembly.taken and not unknown:
-                self._end_lapsed(submission, now)
+                self._endings.append(lapsed(submission, now))
             else:
                 self._decide(submission, worst, len(assembly.taken) + unknown, now)
 
@@ -365,6 +455,7 @@ class Lane:
         decision = retry.decide(outcome.result, submission.tries, self._doubt, doubted=submission.doubted)
         if decision.next is Next.AGAIN:
             due = now_utc_ms + round(decision.delay_seconds * 1000)
+            due = max(now_utc_ms, min(due, submission.request.expires_utc_ms))  # then it is not tried again, but ended
             unknown = outcome.result is SubmitClass.UNKNOWN
             event = "no answer, sent again: it may arrive twice" if unknown else f"put off ({outcome.result.value})"
             again = it.Retry(

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 from heliograph.kit.clock import Clock, Timer
-from heliograph.kit.ids import PublicIds
+from heliograph.kit.ids import BITS, PublicIds
 from heliograph.kit.keys import Keys
 from heliograph.messaging.accounts import Account
 from heliograph.service.accounts import Directory
@@ -30,7 +31,8 @@ IN_FLIGHT_PER_ENDPOINT = 32
 POLL_SECONDS = 1.0
 STOP_SECONDS = 5.0
 _ACCOUNTS_REMEMBERED = 10_000
-_UPPER_HALF = 1 << 52  # callbacks are numbered apart from messages: their ids never look alike
+_UPPER_HALF = 1 << BITS - 1  # callbacks are numbered apart from messages: their ids never look alike
+_WEBHOOK_ID = re.compile(r"cb_(0|[1-9][0-9]{0,15})", re.ASCII)
 _NEVER = 1 << 62
 _TELLING = frozenset({it.Finish, it.StoreReceipts})
 _NO_URL = Attempted(False, "the account has no URL")
@@ -49,6 +51,16 @@ class Poster(Protocol):
 def webhook_ids(ids: PublicIds, callback_ids: Sequence[int]) -> list[str]:
     """What customers know callbacks by, the same at every attempt."""
     return [f"cb_{public}" for public in ids.publish_each([_UPPER_HALF | id_ for id_ in callback_ids])]
+
+
+def callback_id_of(ids: PublicIds, webhook_id: str) -> int | None:
+    """The internal id of the callback that customers know by `webhook_id`; None when there can be none."""
+    match = _WEBHOOK_ID.fullmatch(webhook_id)
+    public = int(match[1]) if match else 1 << BITS
+    if public >> BITS:
+        return None
+    internal = ids.resolve(public)
+    return internal ^ _UPPER_HALF if internal & _UPPER_HALF else None
 
 
 class Notify:
@@ -79,6 +91,8 @@ class Notify:
         self._timer: Timer | None = None
         self._may_be_due = False
         self._attempts: set[asyncio.Task[None]] = set()
+        # Attempts begun, and stored with how they ended; callbacks whose last attempt failed.
+        self.begun = self.acknowledged = self.failed = self.given_up = 0
         self._ended: list[tuple[it.Callback, Attempted]] = []
         # Of the group under way: which attempts it settles, what it claims, and where those claims stand in it.
         self._settling: list[tuple[it.Callback, Attempted]] = []
@@ -161,6 +175,8 @@ class Notify:
     def after_commit(self, ops: Sequence[it.Op[Any]], results: Sequence[Any]) -> None:
         """See `CommitHook`."""
         settled, self._settling = self._settling, []
+        for callback, attempted in settled:
+            self._count(callback, attempted)
         turns, self._claiming = self._claiming, []
         for turn, begun in zip(turns, results[self._position :], strict=False):
             if self._turns.claimed(turn, [callback.created_utc_ms for callback in begun]) and not turn.only:
@@ -180,6 +196,13 @@ class Notify:
         self._settling, self._claiming = [], []
         self._look_quiet()
 
+    def _count(self, callback: it.Callback, attempted: Attempted) -> None:
+        if attempted.acknowledged:
+            self.acknowledged += 1
+            return
+        self.failed += 1
+        self.given_up += schedule.is_last(callback.attempt)
+
     def _settlement(self) -> it.SettleCallbacks:
         now = self._clock.now_utc_ms()
         return it.SettleCallbacks([_settled(callback, attempted, now) for callback, attempted in self._settling])
@@ -190,6 +213,7 @@ class Notify:
         """Attempts that are on disk go on the wire."""
         if not callbacks:
             return
+        self.begun += len(callbacks)
         create_task = asyncio.get_running_loop().create_task
         for callback, webhook_id in zip(callbacks, webhook_ids(self._ids, [one.id for one in callbacks]), strict=True):
             self._turns.take(callback.account_id)

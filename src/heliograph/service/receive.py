@@ -10,9 +10,10 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from heliograph.carriers.interface import Carrier, CarrierEvents, Receipt
+from heliograph.carriers.interface import Carrier, CarrierEvents, Inbound, Receipt
 from heliograph.kit.clock import Clock
 from heliograph.messaging.delivery import MEANING, ReceiptState
+from heliograph.messaging.errors import OurFault
 from heliograph.messaging.submissions import Happening
 from heliograph.store import interface as it
 
@@ -23,6 +24,8 @@ AGAIN_SECONDS = 1.0
 _log = logging.getLogger(__name__)
 
 Part = tuple[int, int, int]  # message id, part, parts
+Author = Callable[[int, Inbound, int], it.InboundDraft]
+"""Finds whose an inbound message is and writes its callback, from the carrier's id, the message and the time."""
 # Not final, or UNKNOWN, which a later final replaces.
 _MORE_MAY_COME = (None, Happening.RECEIPT_UNKNOWN)
 
@@ -32,11 +35,15 @@ class Receive:
     after the answer that it belongs to.
     """
 
-    def __init__(self, store: it.Store, report: it.Reporter, clock: Clock) -> None:
+    def __init__(self, store: it.Store, report: it.Reporter, inbox: Author, clock: Clock) -> None:
         self._store = store
         self._clock = clock
+        self._inbox = inbox
         self.report = report
+        self.matched = 0
         self.unmatched = 0
+        self.inbound_messages = 0
+        self.inbound_unowned = 0
         self._refs: dict[tuple[int, str], Part] = {}
         self._parked: dict[tuple[int, str], it.PartReceipt] = {}
         self._waiting: list[it.PartReceipt] = []
@@ -81,12 +88,35 @@ class Receive:
         self._acknowledge.append(acknowledge)
         self._store.request_commit()
 
+    def inbound(self, carrier_id: int, messages: Sequence[Inbound], acknowledge: Callable[[bool], None]) -> None:
+        """Messages from phones arrived from a carrier: stored with their callbacks, then acknowledged."""
+        now = self._clock.now_utc_ms()
+        drafts = [self._inbox(carrier_id, message, now) for message in messages]
+
+        def stored(result: Any) -> None:
+            kept = not isinstance(result, it.StoreError)
+            if kept:
+                self.inbound_messages += len(drafts)
+                self.inbound_unowned += sum(1 for draft in drafts if not draft.account_id)
+            acknowledge(kept)
+
+        try:
+            self._store.submit(it.StoreInbound(drafts), stored, len(drafts))
+        except OurFault as error:
+            _log.warning("%d inbound messages were not taken: %s", len(drafts), error)
+            acknowledge(False)
+
     def _matched(self, carrier_id: int, ref: str, state: ReceiptState, at_utc_ms: int) -> it.PartReceipt:
         """A receipt with its part, where that is in memory; nothing more is expected after one that stays."""
         message_id, part, parts = self._refs.get((carrier_id, ref), (0, 1, 1))
         if message_id and MEANING[state] not in _MORE_MAY_COME:
             del self._refs[carrier_id, ref]
         return it.PartReceipt(carrier_id, ref, state, at_utc_ms, message_id, part, parts)
+
+    @property
+    def parked(self) -> int:
+        """Receipts that wait for the answer that they may belong to."""
+        return len(self._parked)
 
     # -- CommitHook
 
@@ -117,6 +147,7 @@ class Receive:
             self._refs.pop(key, None)
         for op, result in zip(ops, results, strict=True):
             if type(op) is it.StoreReceipts:
+                self.matched += len(op.receipts) - len(result)
                 for receipt in result:
                     self._park(receipt)
         for acknowledge in self._storing[2]:

@@ -34,6 +34,12 @@ class MessageIds:
         self._next = await self._store.apply(LeaseIds(self._block))
         self._end = self._next + self._block
 
+    @property
+    def left(self) -> int:
+        """Ids that need no further lease."""
+        reserved = self._reserve[1] - self._reserve[0] if self._reserve is not None else 0
+        return self._end - self._next + reserved
+
     def take(self, count: int) -> tuple[int, Sequence[int]]:
         """The next `count` internal ids, as the first of them, and their public forms."""
         first = self.number(count)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from heliograph.kit.clock import Clock
 from heliograph.messaging import errors
-from heliograph.messaging.accounts import Account, require_active
+from heliograph.messaging.accounts import Account, require_sending
 from heliograph.messaging.submissions import Order, Request, Rules, Submission, draft
 from heliograph.service.dispatch import Dispatch
 from heliograph.service.sequence import MessageIds
-from heliograph.store.interface import Accept, Store, StoreError, Uncertain
+from heliograph.store.interface import Accept, Answered, Kept, Once, Reporter, Store, StoreError, Uncertain
 
 
 class Verdict(msgspec.Struct, frozen=True, gc=False):
@@ -25,28 +26,45 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
 _NOT_COVERED = Verdict(0, errors.INSUFFICIENT_FUNDS)
 _CARRIER_FULL = Verdict(0, errors.CARRIER_BACKLOG_FULL)
 
-Answer = Callable[[list[Verdict] | errors.HeliographError], None]
+Answer = Callable[[list[Verdict] | Answered | errors.HeliographError], None]
+
+
+class Keyed(msgspec.Struct, frozen=True):
+    """A request that is to happen once: the key for its route, the SHA-256 of its body, how its answer is written."""
+
+    route: str
+    key: str
+    body_sha256: bytes
+    render: Callable[[list[Verdict]], bytes]
 
 
 class Submit:
     """The accepting service."""
 
-    def __init__(self, store: Store, dispatch: Dispatch, ids: MessageIds, rules: Rules, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, dispatch: Dispatch, ids: MessageIds, rules: Rules, report: Reporter, clock: Clock
+    ) -> None:
         self._store = store
+        self._report = report
         self._dispatch = dispatch
         self._ids = ids
         self._rules = rules
         self._clock = clock
         self.draining = False
+        self.accepted = 0
+        self.refused: Counter[str] = Counter({errors.INSUFFICIENT_FUNDS.code: 0, errors.CARRIER_BACKLOG_FULL.code: 0})
 
-    def __call__(self, account: Account, order: Order, dialect: int, answer: Answer) -> None:
+    def __call__(
+        self, account: Account, order: Order, dialect: int, answer: Answer, keyed: Keyed | None = None
+    ) -> None:
         """Accept an order; `answer` is called on the loop with a verdict per recipient, in order, once they are on
-        disk, or with the error.
+        disk, or with the error. With `keyed`, its answer is stored with them; if there is one already, nothing is done
+        and `answer` gets that.
 
         Raises `HeliographError` at once for an order that is not acceptable at all; then `answer` is never called and
         nothing is stored.
         """
-        require_active(account)
+        require_sending(account)
         text, drafts = draft(order, account, self._rules)
         if self.draining:
             raise errors.OurFault(
@@ -77,17 +95,34 @@ class Submit:
             for number, one in enumerate(chosen, first)
         ]
 
-        def stored(covered: list[bool] | StoreError) -> None:
-            if isinstance(covered, StoreError):
-                answer(_not_stored(covered))
-                return
-            verdicts = [Verdict(id_) if paid else _NOT_COVERED for id_, paid in zip(public_ids, covered, strict=True)]
-            if admitted is not None:
-                left = iter(verdicts)
-                verdicts = [next(left) if ok else _CARRIER_FULL for ok in admitted]
-            answer(verdicts)
+        def verdicts_of(kept: Sequence[Kept]) -> list[Verdict]:
+            verdicts = [Verdict(id_) if paid else _NOT_COVERED for id_, paid in zip(public_ids, kept, strict=True)]
+            if admitted is None:
+                return verdicts
+            left = iter(verdicts)
+            return [next(left) if ok else _CARRIER_FULL for ok in admitted]
 
-        self._store.submit(Accept(request, submissions), stored, count)
+        def stored(result: list[Kept] | Answered | StoreError) -> None:
+            if isinstance(result, list):
+                self._count(result, count if admitted is None else len(admitted))
+                answer(verdicts_of(result))
+            else:
+                answer(_not_stored(result) if isinstance(result, StoreError) else result)
+
+        once = None
+        if keyed is not None:
+            render = keyed.render
+            once = Once(keyed.route, keyed.key, keyed.body_sha256, lambda kept: render(verdicts_of(kept)))
+        self._store.submit(Accept(request, submissions, once, self._report), stored, count)
+
+    def _count(self, kept: list[Kept], asked: int) -> None:
+        """Count the recipients of an order; those that found no room in a carrier's queue are not in `kept`."""
+        not_covered = kept.count(Kept.REFUSED)
+        self.accepted += len(kept) - not_covered
+        if not_covered:
+            self.refused[errors.INSUFFICIENT_FUNDS.code] += not_covered
+        if asked > len(kept):
+            self.refused[errors.CARRIER_BACKLOG_FULL.code] += asked - len(kept)
 
 
 def _not_stored(error: StoreError) -> errors.OurFault:

@@ -1,4 +1,4 @@
-"""What is done behind the hot path, in batches: listing messages for their accounts."""
+"""What is done behind the hot path, in batches: listing messages for their accounts, forgetting old answers."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import logging
 
 from heliograph.kit.clock import Clock
 from heliograph.messaging.errors import OurFault
-from heliograph.store.interface import ListMessages, Store, StoreError
+from heliograph.store.interface import ONCE_MS, ForgetAnswers, ListMessages, Store, StoreError
 
 LIST_SECONDS = 1.0
 LIST_AT_ONCE = 1_000
+FORGET_SECONDS = 60.0
+FORGET_AT_ONCE = 1_000
 _log = logging.getLogger(__name__)
 
 
@@ -19,6 +21,7 @@ class Upkeep:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
+        self._forget_from_utc_ms = 0
 
     async def follow(self) -> None:
         """Keep up, for ever."""
@@ -27,5 +30,15 @@ class Upkeep:
             try:
                 while await self._store.apply(ListMessages(LIST_AT_ONCE)):
                     pass
+                await self._forget()
             except (StoreError, OurFault) as error:
-                _log.warning("messages could not be listed: %s", error)
+                _log.warning("messages could not be listed, or old answers forgotten: %s", error)
+
+    async def _forget(self) -> None:
+        """About once a minute, the answers to requests with an Idempotency-Key that are too old to be given again."""
+        now = self._clock.now_utc_ms()
+        if now < self._forget_from_utc_ms:
+            return
+        while await self._store.apply(ForgetAnswers(now - ONCE_MS, FORGET_AT_ONCE)) == FORGET_AT_ONCE:
+            pass
+        self._forget_from_utc_ms = now + round(FORGET_SECONDS * 1000)

@@ -30,7 +30,9 @@ from heliograph.messaging import errors
 from heliograph.messaging.accounts import Account, AccountStatus
 from heliograph.messaging.operators import UNKNOWN_OPERATOR
 from heliograph.messaging.submissions import Order, Status
-from heliograph.service.submit import Verdict
+from heliograph.service.idempotency import Idempotency
+from heliograph.service.limits import Limits
+from heliograph.service.submit import Keyed, Verdict
 
 ACCOUNT = Account(id=1, ref="acc_demo", name="Demo", email="demo@example.net")
 SUSPENDED = Account(id=2, ref="acc_gone", name="Gone", email="gone@example.net", status=AccountStatus.SUSPENDED)
@@ -68,7 +70,9 @@ class FakeSubmit:
         self.orders: list[Order] = []
         self.held: list[Callable[[], None]] = []
 
-    def __call__(self, account: Account, order: Order, dialect: int, answer: Callable[[Any], None]) -> None:
+    def __call__(
+        self, account: Account, order: Order, dialect: int, answer: Callable[[Any], None], keyed: Keyed | None = None
+    ) -> None:
         loop = asyncio.get_running_loop()
         self.orders.append(order)
         verdicts: Any = [Verdict(int(recipient)) for recipient in order.recipients]
@@ -102,6 +106,13 @@ class FakeStored:
 
 class FakeView:
     public_id, message, cost_micros, operator = "4193366853543393", FakeStored(), 35_000, UNKNOWN_OPERATOR
+
+
+class NoAnswers:
+    """A store that has never answered a request with a key."""
+
+    async def read(self, query: Callable[[Any], Any]) -> None:
+        await asyncio.sleep(0)
 
 
 class FakeQuery:
@@ -147,6 +158,8 @@ class Running:
             directory=FakeDirectory(),  # type: ignore[arg-type]
             tokens=FakeTokens(),  # type: ignore[arg-type]
             submit=self.submit,
+            once=Idempotency(NoAnswers(), SystemClock()),  # type: ignore[arg-type]
+            limits=Limits(SystemClock(), failed_tokens_per_minute=1_000),
             query=FakeQuery(),  # type: ignore[arg-type]
             store=None,  # type: ignore[arg-type]
             clock=SystemClock(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -848,6 +849,27 @@ def test_clean_stop_hands_nothing_over_afterwards(tmp_path: Path) -> None:
             await settle()
         assert again_carrier.wire == [(id_, 1) for id_ in ids[3:]]
         again.crash()
+
+    run(scenario())
+
+
+def test_draining_hands_nothing_over_and_ends_with_the_last_answer(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        carrier = ScriptedCarrier(window=3)
+        rig = await opened(tmp_path, carrier)
+        ids = await rig.accept(9)
+        draining = asyncio.ensure_future(rig.dispatch.drain())
+        await asyncio.sleep(0)
+        carrier.answer(TAKEN, TAKEN)
+        await settle()
+        await asyncio.sleep(0.1)
+        assert not draining.done()
+        carrier.take_all()
+        await asyncio.wait_for(draining, 5)
+        await settle()
+        assert carrier.wire == [(id_, 1) for id_ in ids[:3]]
+        assert [rig.status(id_) for id_ in ids] == [Status.SENT] * 3 + [Status.PENDING] * 6
+        rig.crash()
 
     run(scenario())
 

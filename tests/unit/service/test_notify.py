@@ -177,6 +177,8 @@ def test_attempts_at_0_5_20_50_and_110_minutes_and_none_after_200(tmp_path: Path
             await here.quiet()
             assert minutes(receiver, start) == [0, 5, 20, 50, 110]
             assert (await here.callback(message)).state == "acknowledged"
+            counted = here.notify
+            assert (counted.begun, counted.acknowledged, counted.failed, counted.given_up) == (5, 1, 4, 0)
             assert len({(call.target, call.body, call.headers["webhook-id"]) for call in receiver.calls}) == 1
 
     with Receiver([500, 204, 302, HANG, 200]) as receiver:
@@ -198,6 +200,8 @@ def test_seven_refusals_are_kept_as_failed(tmp_path: Path) -> None:
             await here.quiet()
             assert minutes(receiver, start) == MINUTES == [0, 5, 20, 50, 110, 410, 1850]
             assert await here.callback(message) == callback
+            counted = here.notify
+            assert (counted.begun, counted.acknowledged, counted.failed, counted.given_up) == (7, 0, 7, 1)
 
     with Receiver([503] * 7) as receiver:
         run(test())

@@ -9,7 +9,7 @@ import pytest
 from heliograph.kit.ids import PublicIds
 from heliograph.messaging.submissions import Status
 from heliograph.service.report import Report
-from heliograph.store.interface import CallbackDraft, Ended
+from heliograph.store.interface import CallbackDraft, Ended, Unavailable
 
 IDS = PublicIds(bytes(32))
 
@@ -38,3 +38,15 @@ def test_a_report_that_cannot_be_written_leaves_the_others_and_says_so(caplog: p
     drafts = report(ended(5), ended(6, recipient="13"), ended(7))
     assert [draft is None for draft in drafts] == [False, True, False]
     assert str(IDS.publish(6, 1)[0]) in caplog.text
+
+
+def test_messages_count_as_ended_once_their_group_is_stored_and_never_when_it_is_not() -> None:
+    counting = Report(SimpleNamespace(reporting=set()), IDS, {})  # type: ignore[arg-type]
+    counting([ended(5), ended(6)])
+    assert not counting.ended
+    counting.commit_failed([], Unavailable("the disk is full"))
+    counting([ended(5)])
+    counting.after_commit([], [])
+    assert counting.ended == {Status.DELIVERED: 1}
+    counting.after_commit([], [])
+    assert counting.ended == {Status.DELIVERED: 1}

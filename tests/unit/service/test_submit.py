@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.simulation.rig import DIALECT, KEY, PRICE, Rig, ScriptedCarrier, run, settle
+from tests.simulation.rig import DIALECT, KEY, PRICE, Rig, ScriptedCarrier, report, run, settle
 
 from heliograph.kit.ids import PublicIds
 from heliograph.messaging import errors
@@ -28,7 +28,7 @@ class Door:
         prices = PriceList({"": PRICE, "44": PRICE // 10})
         routes = Routes(rig.dispatch.routes(), next(iter(rig.dispatch.routes())))
         rules = Rules({"default": prices}, OperatorTable({}, {}), routes, max_recipients=1000, max_segments=10)
-        self.submit = Submit(rig.store, rig.dispatch, rig.ids, rules, rig.clock)
+        self.submit = Submit(rig.store, rig.dispatch, rig.ids, rules, report, rig.clock)
         self.account = Account(
             id=rig.account.id, ref="demo", name="", email="", senders=frozenset({"96000"}), **account
         )
