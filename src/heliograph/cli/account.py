@@ -1,17 +1,22 @@
-"""`heliograph account`: customers, their money and their callbacks. A running server follows within two seconds."""
+"""`heliograph account`: customers, their money, secrets and settings. A running server follows within two seconds."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import time
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 import typer
 
+from heliograph.cli.account_optouts import optout
+from heliograph.cli.account_settings import SETTINGS, credit
+from heliograph.cli.account_view import (
+    Changes,
+    change,
+    full_view,
+    plain,
+)
 from heliograph.cli.common import (
     DATA_FOLDER,
     WRONG,
@@ -26,37 +31,29 @@ from heliograph.cli.common import (
     print_table,
     read,
     refuse,
+    require_data,
     say,
     served_url,
-    show_time,
     with_store,
 )
-from heliograph.cli.credentials import (
-    DEMO_SENDER,
-    KEPT,
-    LOOPBACK,
-    Credentials,
-    credentials,
-    new_realtime_secrets,
-    new_ref,
-)
-from heliograph.config import Settings
+from heliograph.cli.credentials import DEMO_SENDER, Credentials, credentials, new_realtime_secrets, new_ref
+from heliograph.cli.inputs import checked_senders, inbound_numbers, micros_of
+from heliograph.cli.times import now_utc_ms
+from heliograph.config import load
 from heliograph.dialects import realtime
-from heliograph.kit.keys import load_or_create
-from heliograph.messaging import senders
+from heliograph.kit.keys import Keys, load_or_create
 from heliograph.messaging.accounts import Account, AccountStatus
 from heliograph.messaging.numbers import NumberPolicy
-from heliograph.messaging.pricing import exact, parse_money, show_balance
-from heliograph.store.interface import CreateAccount, Reads, Store, TopUp, UpdateAccount
-from heliograph.webhooks.guard import Guard, check_url, parse_networks
+from heliograph.messaging.pricing import exact, show_balance
+from heliograph.service.accounts import Secrets
+from heliograph.store.interface import CreateAccount, Reads, ReplaceCredentials, Store, TopUp, UpdateAccount
 
 commands = group("Accounts: customers and their money.")
 
 _REF = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
-_TOO_MUCH = re.compile(r"-?[0-9]{13,}(\.[0-9]{1,6})?", re.ASCII)
-_LARGEST = "999999999999.999999"
 _LONGEST = 200
+_AMOUNTS = {"ignore_unknown_options": True}  # so that -5 is an amount
 
 
 @commands.command()
@@ -75,6 +72,10 @@ def create(
         ),
     ] = None,
     any_sender: Annotated[bool, typer.Option("--any-sender", help="Let it use any well-formed sender.")] = False,
+    inbound: Annotated[
+        list[str] | None,
+        typer.Option("--inbound", metavar="NUMBER", help="One whose inbound messages are its. Repeat it for more."),
+    ] = None,
     numbers: Annotated[
         NumberPolicy, typer.Option("--numbers", help="What recipients' numbers must pass besides their syntax.")
     ] = NumberPolicy.POSSIBLE,
@@ -86,12 +87,12 @@ def create(
 
     \b
     heliograph account create --name "Example Ltd" --email ops@example.com --balance 5.00
-    heliograph account create --name Shop --email it@shop.example --sender SHOP --sender 96000 --json
+    heliograph account create --name Shop --email it@shop.example --sender SHOP --inbound 8300 --json
     """
-    micros = _micros(balance)
+    micros = micros_of(balance)
     if micros < 0:
         refuse(f"--balance {balance}: an account begins with 0 or more", WRONG)
-    allowed = _senders(sender or [DEMO_SENDER])
+    allowed = checked_senders(sender or [DEMO_SENDER])
     client = new_realtime_secrets()
     account = Account(
         id=0,
@@ -101,7 +102,8 @@ def create(
         senders=None if any_sender else frozenset(allowed),
         default_sender=allowed[0],
         numbers=numbers,
-        created_utc_ms=_now(),
+        inbound=frozenset(inbound_numbers("--inbound", inbound or [])),
+        created_utc_ms=now_utc_ms(),
     )
     operation = CreateAccount(account, [client.credential(realtime.DIALECT)], micros)
 
@@ -109,14 +111,15 @@ def create(
         return await store.apply(operation)
 
     with explained(data):
-        base_url = served_url(data) or Settings.load(None, os.environ).base_url
-        keys = load_or_create(data)
+        base_url, keys = _base_url(data), load_or_create(data)
     created = with_store(data, act, create=True)
     issued = credentials(base_url, created, client, keys)
     if json:
         print_json(issued)
     else:
-        _print_created(created, issued, micros)
+        told = f"account {created.ref} ({created.name}) created, balance {show_balance(micros)}"
+        _print_issued(told, issued, ("senders", "any" if any_sender else ", ".join(sorted(allowed))))
+        say("A server that is running takes up to two seconds to know the account.")
 
 
 @commands.command()
@@ -129,14 +132,13 @@ def show(account: AccountId, data: Data = DATA_FOLDER, json: Json = False) -> No
     """
 
     def query(reads: Reads) -> dict[str, Any]:
-        found = find_account(reads, account)
-        return _view(found, reads.balance(found.id))
+        return full_view(reads, find_account(reads, account))
 
     shown = read(data, query)
     if json:
         print_json(shown)
     else:
-        print_pairs((name, _plain(value)) for name, value in shown.items())
+        print_pairs((name, plain(value)) for name, value in shown.items())
 
 
 @commands.command("list")
@@ -148,18 +150,17 @@ def list_(data: Data = DATA_FOLDER, json: Json = False) -> None:
     """
 
     def query(reads: Reads) -> list[dict[str, Any]]:
-        balances = reads.balances()
-        return [_view(account, balances.get(account.id, 0)) for account in reads.accounts()]
+        return [full_view(reads, account) for account in reads.accounts()]
 
     shown = read(data, query)
     if json:
         print_json(shown)
     else:
         keys = ("account_id", "name", "status", "balance", "senders", "created")
-        print_table([key.upper() for key in keys], [[_plain(one[key]) for key in keys] for one in shown])
+        print_table([key.upper() for key in keys], [[plain(one[key]) for key in keys] for one in shown])
 
 
-@commands.command(context_settings={"ignore_unknown_options": True})  # so that -5 is an amount
+@commands.command(context_settings=_AMOUNTS)
 def topup(
     account: AccountId,
     amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="E.g. 50 or 12.50; -5 takes some away.")],
@@ -174,13 +175,13 @@ def topup(
     heliograph account topup demo -2.50 --note "credited twice"
     """
 
-    micros = _micros(amount)
+    micros = micros_of(amount)
     if len(note) > _LONGEST or not note.isprintable():
         refuse(f"--note {note[:_LONGEST]!r}: a note has at most {_LONGEST} characters, all of them printable", WRONG)
 
     async def act(store: Store) -> dict[str, str]:
         found = await store.read(lambda reads: find_account(reads, account))
-        balance = await store.apply(TopUp(found.id, micros, _now(), note or "by the operator"))
+        balance = await store.apply(TopUp(found.id, micros, now_utc_ms(), note or "by the operator"))
         return {"account_id": found.ref, "balance": show_balance(balance)}
 
     if not micros:
@@ -193,39 +194,7 @@ def topup(
 
 
 @commands.command()
-def callbacks(
-    account: AccountId,
-    dlr_url: Annotated[
-        str | None, typer.Option("--dlr-url", metavar="URL", help='For delivery reports; "" for none.')
-    ] = None,
-    mo_url: Annotated[
-        str | None, typer.Option("--mo-url", metavar="URL", help='For inbound messages; "" for none.')
-    ] = None,
-    data: Data = DATA_FOLDER,
-    json: Json = False,
-) -> None:
-    """Say where callbacks go, or show it.
-
-    What waits to be called back goes to the new URL too. `heliograph listen` is a receiver to try it with.
-
-    \b
-    heliograph account callbacks demo --dlr-url https://example.com/dlr
-    heliograph account callbacks demo --dlr-url ""
-    """
-    urls = {"dlr_url": dlr_url, "mo_url": mo_url}
-    changes = {key: _url(url) for key, url in urls.items() if url is not None}
-    found = _update(data, account, changes)
-    for url in changes.values():
-        _warn(url, demo=(data / KEPT).exists())
-    shown = {"account_id": found.ref, "dlr_url": found.dlr_url, "mo_url": found.mo_url}
-    if json:
-        print_json(shown)
-    else:
-        print_pairs((name, value or "none") for name, value in shown.items())
-
-
-@commands.command()
-def suspend(account: AccountId, data: Data = DATA_FOLDER) -> None:
+def suspend(account: AccountId, data: Data = DATA_FOLDER, json: Json = False) -> None:
     """Stop an account from sending.
 
     The tokens that it holds end. With a new one it can still read its balance and messages.
@@ -233,65 +202,90 @@ def suspend(account: AccountId, data: Data = DATA_FOLDER) -> None:
     \b
     heliograph account suspend acc_4kq2m7xw5c
     """
-    _set_status(data, account, AccountStatus.SUSPENDED)
+
+    def decide(found: Account) -> Changes:
+        return {"status": AccountStatus.SUSPENDED, "token_epoch": found.token_epoch + 1}
+
+    change(data, account, ["status"], decide, json=json)
 
 
 @commands.command()
-def resume(account: AccountId, data: Data = DATA_FOLDER) -> None:
+def resume(account: AccountId, data: Data = DATA_FOLDER, json: Json = False) -> None:
     """Let an account send again.
 
     \b
     heliograph account resume acc_4kq2m7xw5c
     """
-    _set_status(data, account, AccountStatus.ACTIVE)
+    change(data, account, ["status"], lambda _: {"status": AccountStatus.ACTIVE}, json=json)
 
 
-def _set_status(data: Path, account: str, status: AccountStatus) -> None:
-    found = _update(data, account, {"status": status}, end_tokens=status is AccountStatus.SUSPENDED)
-    say(f"{found.ref} is {found.status.value}")
+@commands.command()
+def rotate(
+    account: AccountId,
+    webhook_secret: Annotated[
+        bool, typer.Option("--webhook-secret", help="Renew the secret that signs callbacks instead.")
+    ] = False,
+    data: Data = DATA_FOLDER,
+    json: Json = False,
+) -> None:
+    """Renew the client secret, or the webhook secret.
+
+    The client id stays; the old client secret and all tokens end. When the webhook secret changes, callbacks
+    are signed with the new one and the one before, so that a receiver that knows either accepts them.
+
+    \b
+    heliograph account rotate demo
+    heliograph account rotate acc_4kq2m7xw5c --webhook-secret --json
+    """
+    with explained(data):
+        require_data(data)
+        base_url, keys = _base_url(data), load_or_create(data)
+    if webhook_secret:
+        _rotate_webhook_secret(data, account, keys, json=json)
+        return
+    fresh = new_realtime_secrets()
+
+    async def act(store: Store) -> tuple[Account, Secrets]:
+        found, client_id = await store.read(lambda reads: _client_id(reads, account))
+        client = Secrets(client_id or fresh.public_id, fresh.secret)
+        return await store.apply(ReplaceCredentials(found.id, [client.credential(realtime.DIALECT)])), client
+
+    changed, client = with_store(data, act)
+    issued = credentials(base_url, changed, client, keys)
+    if json:
+        print_json(issued)
+        return
+    _print_issued(f"account {changed.ref} ({changed.name}) has a new client secret", issued)
+    say("The old client secret and all tokens end within two seconds.")
 
 
-def _update(data: Path, name: str, changes: dict[str, Any], *, end_tokens: bool = False) -> Account:
-    """Change an account's settings; the account after."""
+def _client_id(reads: Reads, name: str) -> tuple[Account, str]:
+    """The account of this id or name and its client id, "" when it has none."""
+    found = find_account(reads, name)
+    known = reads.accounts_since(found.revision - 1)
+    ids = [
+        one.public_id for same, all_ in known if same.id == found.id for one in all_ if one.dialect == realtime.DIALECT
+    ]
+    return found, ids[0] if ids else ""
 
+
+def _rotate_webhook_secret(data: Path, name: str, keys: Keys, *, json: bool) -> None:
     async def act(store: Store) -> Account:
         found = await store.read(lambda reads: find_account(reads, name))
-        epoch = {"token_epoch": found.token_epoch + 1} if end_tokens else {}
-        return await store.apply(UpdateAccount(found.id, {**changes, **epoch})) if changes else found
+        return await store.apply(UpdateAccount(found.id, {"secret_generation": found.secret_generation + 1}))
 
-    return with_store(data, act)
-
-
-def _micros(amount: str) -> int:
-    try:
-        return parse_money(amount)
-    except ValueError as error:
-        too_much = f"{amount[:40]} is too much; the largest amount is {_LARGEST}"
-        refuse(too_much if _TOO_MUCH.fullmatch(amount) else str(error), WRONG)
+    changed = with_store(data, act)
+    secret = keys.webhook_secret(changed.id, changed.secret_generation)
+    if json:
+        print_json({"account_id": changed.ref, "webhook_secret": secret})
+        return
+    say(f"account {changed.ref} ({changed.name}) has a new webhook secret")
+    print_pairs([("webhook secret", secret)])
+    say("Callbacks are signed with it and with the one before; only the next change ends that one.")
 
 
-def _url(text: str) -> str:
-    try:
-        return check_url(text) if text else ""
-    except ValueError as error:
-        refuse(str(error), WRONG)
-
-
-def _warn(url: str, *, demo: bool) -> None:
-    """Say so when a URL leads where servers do not call unless their settings allow it."""
-    guard = Guard(parse_networks(LOOPBACK) if demo else ())
-    with contextlib.suppress(ValueError):  # a name; what it leads to is seen at each call
-        host = urlsplit(url).hostname or ""
-        reason = guard.refusal(host)
-        if reason:
-            note = f"{host} is not a public address ({reason}): only a server that has it in callbacks.allow_networks"
-            typer.echo(f"note: {note} calls {url}", err=True)
-
-
-def _senders(values: list[str]) -> list[str]:
-    for value in values:
-        senders.check(value, None)
-    return values
+def _base_url(data: Path) -> str:
+    return served_url(data) or load(None, os.environ).base_url
 
 
 def _ref(value: str | None) -> str:
@@ -314,43 +308,20 @@ def _email(value: str) -> str:
     return value
 
 
-def _now() -> int:
-    return time.time_ns() // 1_000_000
-
-
-def _view(account: Account, balance_micros: int) -> dict[str, Any]:
-    return {
-        "account_id": account.ref,
-        "name": account.name,
-        "email": account.email,
-        "status": account.status.value,
-        "balance": show_balance(balance_micros),
-        "senders": "any" if account.senders is None else sorted(account.senders),
-        "default_sender": account.default_sender,
-        "price_list": account.price_list,
-        "numbers": account.numbers.value,
-        "carrier": account.carrier,
-        "validity_seconds": account.validity_seconds,
-        "dlr_url": account.dlr_url,
-        "mo_url": account.mo_url,
-        "created": show_time(account.created_utc_ms),
-    }
-
-
-def _plain(value: object) -> object:
-    return ", ".join(value) if isinstance(value, list) else value
-
-
-def _print_created(account: Account, issued: Credentials, balance_micros: int) -> None:
-    say(f"account {account.ref} ({account.name}) created, balance {show_balance(balance_micros)}")
+def _print_issued(told: str, issued: Credentials, *more: tuple[str, object]) -> None:
+    say(told)
     print_pairs(
         (
             ("base URL", issued.base_url),
             ("client id", issued.realtime.client_id),
             ("client secret", issued.realtime.client_secret),
             ("webhook secret", issued.webhook_secret),
-            ("senders", "any" if account.senders is None else ", ".join(sorted(account.senders))),
+            *more,
         )
     )
     say("Keep the client secret: it is not stored and cannot be shown again.")
-    say("A server that is running takes up to two seconds to know the account.")
+
+
+commands.command(context_settings=_AMOUNTS)(credit)
+for _setting in (*SETTINGS, optout):
+    commands.command()(_setting)

@@ -124,7 +124,8 @@ _REMEDIES = (
 
 
 def _trouble(folder: Path, error: StoreError | OSError, text: str) -> str:
-    remedy = next((remedy for words, remedy in _REMEDIES if any(word in text for word in words)), "look at its disk")
+    said = text.replace(str(folder), "")  # whose name may be "full"
+    remedy = next((remedy for words, remedy in _REMEDIES if any(word in said for word in words)), "look at its disk")
     return f"the data folder {folder}: {text}{'; ' * bool(remedy)}{remedy}"
 
 

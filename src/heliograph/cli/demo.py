@@ -7,7 +7,7 @@ import contextlib
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
@@ -173,8 +173,9 @@ def _require_right(running: App, account: Account, client: Secrets) -> None:
     if found is None or found.id != account.id:
         path = Path(running.settings.data.dir) / KEPT
         refuse(
-            f"{path} does not hold the credentials of account {account.ref}: it was altered, or is another folder's;"
-            " put the right one back, or use another --data folder (`heliograph serve` still serves this one)",
+            f"{path} does not hold the credentials of account {account.ref}. If `heliograph account rotate` renewed"
+            " them, write what it printed with --json into it; if it was altered, or is another folder's, put the right"
+            " one back; or use another --data folder (`heliograph serve` still serves this one)",
             UNUSABLE,
         )
 
@@ -188,6 +189,7 @@ def _creation(client: Secrets, now_utc_ms: int) -> CreateAccount:
         senders=frozenset({DEMO_SENDER}),
         default_sender=DEMO_SENDER,
         numbers=NumberPolicy.SYNTAX,
+        inbound=frozenset({DEMO_SENDER}),
         created_utc_ms=now_utc_ms,
     )
     return CreateAccount(account, [client.credential(realtime.DIALECT)], parse_money(BALANCE))
@@ -213,9 +215,13 @@ def _encoded(issued: Credentials) -> bytes:
 
 
 async def _listen(running: App, account: Account, url: str) -> Account:
-    """Have callbacks go to the built-in listener, unless someone chose another URL."""
+    """Have callbacks go to the built-in listener, unless someone chose another URL; and give an account that is older
+    than inbound messages its number.
+    """
     urls = {"dlr_url": account.dlr_url, "mo_url": account.mo_url}
-    changes = {key: url for key, old in urls.items() if not old or old.endswith(_LISTENER_PATH)}
+    changes: dict[str, Any] = {key: url for key, old in urls.items() if not old or old.endswith(_LISTENER_PATH)}
+    if not account.inbound and running.directory.owner_of(DEMO_SENDER) is None:
+        changes["inbound"] = frozenset({DEMO_SENDER})
     return await running.store.apply(UpdateAccount(account.id, changes)) if changes else account
 
 
@@ -248,10 +254,11 @@ Heliograph demo at {issued.base_url} (Ctrl-C stops it; data in {settings.data.di
 Paste into another terminal: get a token, look at the balance, send a message, ask what became of it.
 
 {_calls(issued)}
-The simulated carrier looks at the last four digits of the recipient: 0001 is reported undelivered, 0002 rejected,
-0010 never answered: sent three times in all, then UNKNOWN, and charged; everything else is delivered. More to try:
+The last four digits of the recipient choose what the simulated carrier does: 0001 is reported undelivered, 0002
+rejected, and `{command} simulator fates` prints the rest; all others are delivered. More to try:
 
 {command} message timeline "$ID"{data}
+{command} simulator inbound --from 56912345678 --to {DEMO_SENDER} --text "Hello back"{data}
 {command} account create --name Shop --email shop@example.com --balance 5.00{data}
 {command} audit{data}
 

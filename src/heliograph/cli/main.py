@@ -10,7 +10,20 @@ from typing import Annotated
 import typer
 
 from heliograph import __version__
-from heliograph.cli import account, audit, config, demo, listen, message, serve
+from heliograph.cli import (
+    account,
+    audit,
+    callback,
+    config,
+    db,
+    demo,
+    doctor,
+    inbound,
+    listen,
+    message,
+    serve,
+    simulator,
+)
 from heliograph.cli.common import BUG, NO, UNUSABLE, WRONG, CommandError
 from heliograph.config import ConfigError
 from heliograph.kit.keys import KeysError
@@ -26,9 +39,10 @@ app = typer.Typer(
     heliograph serve                 a server with settings of your own
     heliograph account create …      another customer, on a running server too
     heliograph message timeline ID   what happened to a message
+    heliograph doctor                what is wrong with an installation, and the remedy
 
     \b
-    Exit codes: 0 done; 1 the answer is no (no such thing, not enough money, the audit found differences);
+    Exit codes: 0 done; 1 the answer is no (no such thing, not enough money, something is wrong with what was checked);
     2 the command or a setting is wrong; 3 the environment is in the way (no data folder, port in use); 70 a bug.
     """,
     no_args_is_help=True,
@@ -41,9 +55,14 @@ app.command("demo")(demo.demo)
 app.command("serve")(serve.serve)
 app.add_typer(account.commands, name="account")
 app.add_typer(message.commands, name="message")
+app.add_typer(inbound.commands, name="inbound")
+app.add_typer(callback.commands, name="callback")
 app.command("listen")(listen.listen)
 app.command("audit")(audit.audit)
+app.add_typer(db.commands, name="db")
+app.command("doctor")(doctor.doctor)
 app.add_typer(config.commands, name="config")
+app.add_typer(simulator.commands, name="simulator")
 
 
 def _version(wanted: bool) -> None:

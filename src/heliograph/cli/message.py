@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +20,6 @@ from heliograph.cli.common import (
     group,
     print_json,
     print_pairs,
-    print_table,
     public_ids,
     read,
     refuse,
@@ -27,12 +27,16 @@ from heliograph.cli.common import (
     say,
     show_time,
 )
+from heliograph.cli.inputs import recipient_of
+from heliograph.cli.listing import Before, Limit, OfAccount, one_line, print_rows
+from heliograph.cli.times import instant_utc_ms
 from heliograph.kit.ids import BITS, PublicIds
 from heliograph.messaging.delivery import ReceiptState
 from heliograph.messaging.operators import OperatorSource, OperatorTable
 from heliograph.messaging.pricing import exact
+from heliograph.messaging.submissions import Status
 from heliograph.messaging.text import Encoding
-from heliograph.store.interface import CALLED_BACK, Callback, Event, Reads, StoredMessage
+from heliograph.store.interface import CALLED_BACK, REPLAYED, Callback, Event, MessageFilter, Reads, StoredMessage
 from heliograph.webhooks import schedule
 
 commands = group("Messages: list, show, what happened.")
@@ -69,7 +73,7 @@ def show(message: MessageId, data: Data = DATA_FOLDER, json: Json = False) -> No
     parts = shown.pop("parts")
     print_pairs(
         [
-            *((name.replace("_", " "), "" if value is None else value) for name, value in shown.items()),
+            *((name.replace("_", " "), one_line(value)) for name, value in shown.items()),
             (
                 "operator",
                 f"{operator['name']} ({operator['mcc']}/{operator['mnc']})" if operator["name"] else "unknown",
@@ -79,12 +83,40 @@ def show(message: MessageId, data: Data = DATA_FOLDER, json: Json = False) -> No
     )
 
 
+class StatusName(StrEnum):
+    """A status, as it is typed."""
+
+    PENDING = "pending"
+    SENT = "sent"
+    DELIVERED = "delivered"
+    REJECTED = "rejected"
+    UNDELIVERED = "undelivered"
+    EXPIRED = "expired"
+    UNKNOWN = "unknown"
+
+
 @commands.command("list")
 def list_(
-    account: Annotated[
-        str | None, typer.Option("--account", metavar="ID", help="Only this account's, by id or name.")
+    account: OfAccount = None,
+    status: Annotated[
+        StatusName | None, typer.Option("--status", case_sensitive=False, help="Only those that stand so.")
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many.")] = 20,
+    recipient: Annotated[str, typer.Option("--recipient", metavar="NUMBER", help="Only those to this number.")] = "",
+    sender: Annotated[str, typer.Option("--sender", metavar="SENDER", help="Only those from this sender.")] = "",
+    carrier: Annotated[
+        str | None, typer.Option("--carrier", metavar="NAME", help="Only those that go through this carrier.")
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--since", metavar="TIME", help="Only those accepted then or later: 2026-01-31T09:30 (UTC), 2h ago."
+        ),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="TIME", help="Only those accepted before, written like --since.")
+    ] = None,
+    limit: Limit = 20,
+    before: Before = None,
     data: Data = DATA_FOLDER,
     json: Json = False,
 ) -> None:
@@ -93,22 +125,46 @@ def list_(
     \b
     heliograph message list
     heliograph message list --account demo --limit 100 --json
+    heliograph message list --status undelivered --since 2h
+    heliograph message list --recipient +56912345678 --since 2026-01-31 --until 2026-02-01
     """
-
-    def query(reads: Reads) -> tuple[list[StoredMessage], dict[int, str]]:
-        owner = find_account(reads, account).id if account else None
-        return reads.messages(owner, limit), {one.id: one.ref for one in reads.accounts()}
-
-    messages, accounts = read(data, query)
+    wanted = MessageFilter(
+        status=Status[status.name] if status else None,
+        recipient=recipient_of("--recipient", recipient) if recipient else "",
+        sender=sender,
+        since_utc_ms=instant_utc_ms("--since", since) if since else 0,
+        until_utc_ms=instant_utc_ms("--until", until) if until else None,
+    )
+    require_data(data)
     ids = public_ids(data)
-    shown = [
-        {"id": _public(ids, one.id), "account_id": accounts.get(one.account_id, ""), **_view(one)} for one in messages
-    ]
-    if json:
-        print_json(shown)
-    else:
-        keys = ("id", "account_id", "status", "recipient", "sender", "cost", "registered")
-        print_table([key.upper().replace("_", " ") for key in keys], [[one[key] for key in keys] for one in shown])
+    below = _internal(ids, before) if before is not None else None
+    if below == 0:
+        refuse(f"--before {before}: there is no such message; use a submissionId as the API returned it", WRONG)
+
+    def query(reads: Reads) -> list[dict[str, Any]]:
+        chosen = msgspec.structs.replace(
+            wanted,
+            account_id=find_account(reads, account).id if account else None,
+            carrier_id=_carrier_id(reads, carrier) if carrier is not None else None,
+        )
+        refs = {one.id: one.ref for one in reads.accounts()}
+        return [
+            {"id": _public(ids, one.id), "account_id": refs.get(one.account_id, ""), **_view(one)}
+            for one in reads.messages(chosen, limit, below)
+        ]
+
+    keys = ("id", "account_id", "status", "recipient", "sender", "cost", "registered")
+    print_rows(read(data, query), keys, json=json)
+
+
+def _carrier_id(reads: Reads, name: str) -> int:
+    names = reads.carriers()
+    for id_, known in names.items():
+        if known == name:
+            return id_
+    return refuse(
+        f"--carrier {name!r}: there is no such carrier; there are {', '.join(sorted(names.values())) or 'none yet'}"
+    )
 
 
 @commands.command()
@@ -136,8 +192,7 @@ def _load(data: Path, message: str) -> Story:
         refuse("the message's ID is empty; give a submissionId as the API returned it", WRONG)
     require_data(data)
     ids = public_ids(data)
-    well_formed = message.isascii() and message.isdigit() and not message.startswith("0") and len(message) <= 16
-    internal = ids.resolve(int(message)) if well_formed and not int(message) >> BITS else 0
+    internal = _internal(ids, message)
 
     def query(reads: Reads) -> Story | None:
         found = reads.message(internal)
@@ -153,6 +208,12 @@ def _load(data: Path, message: str) -> Story:
     if story is None:
         refuse(f"there is no message {message}; use a submissionId as the API returned it")
     return story
+
+
+def _internal(ids: PublicIds, public: str) -> int:
+    """The internal id of a message by its public one; 0 when there can be none."""
+    well_formed = public.isascii() and public.isdigit() and not public.startswith("0") and len(public) <= 16
+    return ids.resolve(int(public)) if well_formed and not int(public) >> BITS else 0
 
 
 def _public(ids: PublicIds, internal: int) -> str:
@@ -209,9 +270,15 @@ def tell(story: Story) -> Iterator[Event]:
         yield Event(message.done_utc_ms, message.status.name.lower(), message.detail)
         if message.refunded:
             yield Event(message.done_utc_ms, "refunded", exact(message.price_micros))
-    failed = {event.detail.partition(" of ")[0] for event in story.events if event.event == CALLED_BACK}
+    failed = {event.detail.partition(" of ")[0] for event in _of_this_run(story.events) if event.event == CALLED_BACK}
     for callback in story.callbacks:
         yield from _tell_callback(callback, failed)
+
+
+def _of_this_run(events: Sequence[Event]) -> Sequence[Event]:
+    """What came after the last replay, which begins to count attempts anew."""
+    replays = [place for place, event in enumerate(events) if event.event == REPLAYED]
+    return events[replays[-1] :] if replays else events
 
 
 def _tell_callback(callback: Callback, failed: set[str]) -> Iterator[Event]:

@@ -23,7 +23,8 @@ def serve(
 ) -> None:
     """Start a server with your settings.
 
-    It serves until SIGTERM or Ctrl-C; then it takes nothing new, finishes what it took, and ends.
+    It serves until SIGTERM or Ctrl-C; then it takes nothing new, finishes what it took, and ends. A second one ends
+    it at once, in order still.
 
     \b
     heliograph config init

@@ -18,7 +18,7 @@ from heliograph.cli.listen import Received
 from heliograph.kit.ids import PublicIds
 from heliograph.messaging.pricing import exact, show_balance
 from heliograph.messaging.submissions import Status
-from heliograph.store.interface import Event, Reads, Store, StoredMessage, StoreError
+from heliograph.store.interface import Event, MessageFilter, Reads, Store, StoredMessage, StoreError
 
 LOOK_SECONDS = 0.2
 LINES_A_SECOND = 10
@@ -77,7 +77,7 @@ class Watch:
 
     async def follow(self) -> None:
         """Tell what happens from now on, for ever."""
-        newest = await self._store.read(lambda reads: reads.messages(None, 1))
+        newest = await self._store.read(lambda reads: reads.messages(MessageFilter(), 1))
         self._seen = newest[0].id if newest else 0
         while True:
             await asyncio.sleep(LOOK_SECONDS)
@@ -91,7 +91,7 @@ class Watch:
 
     def look(self, reads: Reads) -> Look:
         """What the store shows of messages that are new and of those that are followed."""
-        newest = [one for one in reads.messages(None, _NEW_AT_ONCE) if one.id > self._seen]
+        newest = [one for one in reads.messages(MessageFilter(), _NEW_AT_ONCE) if one.id > self._seen]
         followed = [found for id_ in self.followed if (found := reads.message(id_)) is not None]
         tried = [one.id for one in (*newest, *followed) if one.tries]
         events = {id_: reads.events(id_) for id_ in tried}

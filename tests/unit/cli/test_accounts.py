@@ -147,7 +147,8 @@ def test_callbacks_are_set_shown_and_cleared_one_by_one(heliograph: Command) -> 
     assert heliograph("account", "callbacks", "acme", "--dlr-url", "https://acme.example/dlr").err == ""
     assert "loopback" in heliograph("account", "callbacks", "acme", "--mo-url", "http://127.0.0.1:9/mo").err
     shown = heliograph.json("account", "callbacks", "acme")
-    assert shown == {"account_id": "acme", "dlr_url": "https://acme.example/dlr", "mo_url": "http://127.0.0.1:9/mo"}
+    urls = {"dlr_url": "https://acme.example/dlr", "mo_url": "http://127.0.0.1:9/mo"}
+    assert shown == {"account_id": "acme", **urls, "intermediate": False}
     assert heliograph.json("account", "callbacks", "acme", "--dlr-url", "")["dlr_url"] == ""
     assert "ftp" in heliograph("account", "callbacks", "acme", "--dlr-url", "ftp://acme.example/", code=2).err
 
@@ -159,12 +160,53 @@ def test_a_demo_calls_back_on_the_loopback_without_a_word(heliograph: Command) -
     assert "private network" in heliograph("account", "callbacks", "acme", "--dlr-url", "http://10.0.0.1/").err
 
 
+def test_reports_of_sent_are_asked_for_and_no_longer(heliograph: Command) -> None:
+    heliograph(*CREATE, "--id", "acme")
+    assert heliograph.json("account", "callbacks", "acme", "--intermediate")["intermediate"] is True
+    assert heliograph.json("account", "callbacks", "acme", "--dlr-url", "https://x.example/")["intermediate"] is True
+    assert "on → off" in heliograph("account", "callbacks", "acme", "--no-intermediate").out
+
+
 def test_suspending_and_resuming(heliograph: Command) -> None:
     heliograph(*CREATE, "--id", "acme")
-    assert "suspended" in heliograph("account", "suspend", "acme").out
+    assert "active → suspended" in heliograph("account", "suspend", "acme").out
     assert heliograph.json("account", "show", "acme")["status"] == "suspended"
-    assert "active" in heliograph("account", "resume", "acme").out
+    assert "suspended → active" in heliograph("account", "resume", "acme").out
     heliograph("account", "suspend", "nobody", code=1)
+
+
+def test_a_new_account_owns_the_numbers_that_it_is_given(heliograph: Command) -> None:
+    heliograph(*CREATE, "--id", "acme", "--inbound", "8300", "--inbound", "+56900000000")
+    assert heliograph.json("account", "show", "acme")["inbound"] == ["56900000000", "8300"]
+    taken = heliograph("account", "create", "--name", "B", "--email", "b@b.example", "--inbound", "8300", code=1)
+    assert "8300" in taken.err
+    assert len(heliograph.json("account", "list")) == 1
+    assert "'12'" in heliograph(*CREATE, "--inbound", "12", code=2).err
+
+
+def test_a_renewed_client_secret_comes_as_at_creation_with_the_same_client_id(heliograph: Command) -> None:
+    made = heliograph.json(*CREATE, "--id", "acme")
+    renewed = heliograph.json("account", "rotate", "acme")
+    assert renewed["realtime"]["client_secret"] != made["realtime"]["client_secret"]
+    same = {**made, "realtime": {**made["realtime"], "client_secret": renewed["realtime"]["client_secret"]}}
+    assert renewed == same
+    printed = heliograph("account", "rotate", "acme").out
+    assert "cannot be shown again" in printed
+    assert "all tokens end" in printed
+    heliograph("account", "rotate", "nobody", code=1)
+
+
+def test_a_renewed_webhook_secret_leaves_the_client_secret_alone(heliograph: Command) -> None:
+    made = heliograph.json(*CREATE, "--id", "acme")
+    renewed = heliograph.json("account", "rotate", "acme", "--webhook-secret")
+    assert set(renewed) == {"account_id", "webhook_secret"}
+    assert renewed["webhook_secret"].startswith("whsec_")
+    assert renewed["webhook_secret"] != made["webhook_secret"]
+    assert "the one before" in heliograph("account", "rotate", "acme", "--webhook-secret").out
+    assert heliograph.json("account", "rotate", "acme")["webhook_secret"] not in (
+        made["webhook_secret"],
+        renewed["webhook_secret"],
+    )
 
 
 @pytest.mark.parametrize(
@@ -174,6 +216,14 @@ def test_suspending_and_resuming(heliograph: Command) -> None:
         ("account", "show", "x"),
         ("account", "topup", "x", "1"),
         ("account", "callbacks", "x"),
+        ("account", "rotate", "x"),
+        ("account", "credit", "x"),
+        ("account", "optout", "x"),
+        ("callback", "list"),
+        ("callback", "show", "cb_1"),
+        ("callback", "replay", "cb_1"),
+        ("callback", "replay", "--failed"),
+        ("inbound", "list"),
         ("message", "list"),
         ("message", "show", "123"),
         ("message", "timeline", "123"),

@@ -86,6 +86,58 @@ def test_messages_are_listed_newest_first_of_all_or_of_an_account(
     heliograph("message", "list", "--limit", "0", code=2)
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("--status", "delivered"), [DELIVERED]),
+        (("--status", "PENDING"), [WAITING, RETRIED]),
+        (("--recipient", "+56910000000"), [WAITING, RETRIED, REFUSED, DELIVERED]),
+        (("--recipient", "56910000009"), []),
+        (("--sender", "96000", "--status", "rejected"), [REFUSED]),
+        (("--sender", "9600"), []),
+        (("--carrier", "simulator", "--account", "acme"), [WAITING, RETRIED, REFUSED, DELIVERED]),
+        (("--since", "2026-01-01"), [WAITING, RETRIED, REFUSED, DELIVERED]),
+        (("--since", "2026-01-01T00:00:00.001"), []),
+        (("--until", "2026-01-01T01:00:00.001+01:00"), [WAITING, RETRIED, REFUSED, DELIVERED]),
+        (("--until", "2026-01-01T01:00:00+01:00"), []),
+        (("--until", "2026-01-01T00:00Z"), []),
+        (("--until", "1s"), [WAITING, RETRIED, REFUSED, DELIVERED]),
+        (("--since", "30m"), []),
+        (("--since", "1900-01-01"), [WAITING, RETRIED, REFUSED, DELIVERED]),
+    ],
+)
+def test_a_list_is_narrowed_by_what_is_known_of_a_message(
+    heliograph: Command, stored: Callable[[int], str], words: tuple[str, ...], expected: list[int]
+) -> None:
+    assert [one["id"] for one in heliograph.json("message", "list", *words)] == [stored(id_) for id_ in expected]
+
+
+def test_a_list_goes_on_where_the_page_before_ended(heliograph: Command, stored: Callable[[int], str]) -> None:
+    pages = []
+    before: list[str] = []
+    while page := heliograph.json("message", "list", "--limit", "3", *before):
+        pages.append([one["id"] for one in page])
+        before = ["--before", page[-1]["id"]]
+    assert pages == [[stored(id_) for id_ in (WAITING, RETRIED, REFUSED)], [stored(DELIVERED)]]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "named"),
+    [
+        (("--status", "lost"), 2, "lost"),
+        (("--recipient", "0123"), 2, "--recipient '0123'"),
+        (("--carrier", "pigeon"), 1, "'pigeon': there is no such carrier; there are simulator"),
+        (("--since", "yesterday"), 2, "--since 'yesterday'"),
+        (("--until", "2026-13-01"), 2, "a duration ago like 30m, 2h or 7d"),
+        (("--before", "abc"), 2, "--before abc"),
+    ],
+)
+def test_a_filter_that_makes_no_sense_is_named_with_a_remedy(
+    heliograph: Command, stored: Callable[[int], str], words: tuple[str, ...], code: int, named: str
+) -> None:
+    assert named in heliograph("message", "list", *words, code=code).err
+
+
 def test_a_message_is_shown_with_all_that_an_operator_asks_for(
     heliograph: Command, stored: Callable[[int], str]
 ) -> None:
@@ -154,3 +206,13 @@ def test_parts_callbacks_and_events_have_their_places() -> None:
     assert (30 + delay, "next", "attempt 2 of 7 is due") in told
     assert (40, "called back", "attempt 1 of 7: HTTP 200, acknowledged") in told
     assert sum(event == "next" for _, event, _ in told) == 1
+
+
+def test_attempts_are_counted_anew_after_a_replay() -> None:
+    failed = [Event(NOW + 30 + n, "called back", f"attempt {n} of 7: HTTP 500") for n in range(1, 8)]
+    replayed = [*failed, Event(NOW + 90, "replayed", "by the operator")]
+    acknowledged = Callback(1, 1, 1, "dlr", "", b"{}", "acknowledged", 1, NOW + 20, NOW + 100 + 300_000, "HTTP 200")
+    story = Story(message(), "acme", "simulator", [], replayed, [acknowledged])
+    told = [(event.at_utc_ms - NOW, event.event, event.detail) for event in tell(story)]
+    assert (100, "called back", "attempt 1 of 7: HTTP 200, acknowledged") in told
+    assert sum(event == "called back" for _, event, _ in told) == 8
