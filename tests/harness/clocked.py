@@ -2,7 +2,8 @@
 
     CLOCK_PORT=N python tests/harness/clocked.py demo …
 
-Each line is answered by `ok` once that time has passed and what fell due in it has had its turn.
+Each line is answered by `ok` once that time has passed and what fell due in it has had its turn. With LATE_HOURS the
+simulator's late receipts are so late, which is later than any setting allows.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import os
 import socketserver
 import threading
 import time
+
+from msgspec.structs import replace
 
 from heliograph import app
 from heliograph.cli.main import main
@@ -48,4 +51,7 @@ class Control(socketserver.StreamRequestHandler):
 
 if __name__ == "__main__":
     app.SystemClock = Clock  # type: ignore[misc]
+    if late := os.environ.get("LATE_HOURS"):
+        settings_of = app.App._carrier
+        app.App._carrier = lambda self, name, of: settings_of(self, name, replace(of, late_ms=int(late) * 3_600_000))  # type: ignore[method-assign]
     main()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from tests.harness.client import JSON, Client, message, phone
-from tests.harness.wire import ConnectionEndedError, encode
+from tests.harness.wire import ConnectionEndedError, Response, encode
 
 FATES = ("0000", "0001", "0002", "1234", "0000", "4711")
 
@@ -24,6 +24,7 @@ class Load:
     def __init__(self, client: Client, total: int, *, connections: int = 8, depth: int = 6) -> None:
         self.client = client
         self.submitted: list[str] = []
+        self.surprises: list[tuple[int, bytes]] = []
         self._left = total
         self._depth = depth
         self._lock = threading.Lock()
@@ -40,6 +41,7 @@ class Load:
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
             assert not thread.is_alive(), "the load did not end"
+        assert not self.surprises, self.surprises[:3]
 
     def wait(self, until: Callable[[int], bool], within: float = 60.0) -> None:
         """Waits until so many messages have been promised."""
@@ -57,11 +59,19 @@ class Load:
                     turn += len(sizes)
                     for _ in sizes:
                         response = wire.read()
-                        assert response.status == 200, (response.status, response.body)
+                        if not self.accept(response):
+                            self.surprises.append((response.status, response.body))
+                            return
+                        if response.status != 200:
+                            continue
                         promised = [e["submissionId"] for e in response.json()["submissions"]]
                         self.submitted.extend(promised)
         except (ConnectionEndedError, OSError):
             return  # the server is gone
+
+    def accept(self, response: Response) -> bool:
+        """Whether an answer is one that this load may get; others are surprises."""
+        return response.status == 200
 
     def _take(self) -> list[int]:
         with self._lock:

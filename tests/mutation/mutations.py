@@ -112,8 +112,9 @@ MUTATIONS = [
         "a message is promised before it is stored",
         (
             "service/submit.py",
-            "self._store.submit(Accept(request, submissions), stored, count)",
-            "stored([True] * count)\n        self._store.submit(Accept(request, submissions), lambda _: None, count)",
+            "self._store.submit(Accept(request, submissions, once, self._report), stored, count)",
+            "stored([Kept.STORED] * count)\n"
+            "        self._store.submit(Accept(request, submissions, once, self._report), lambda _: None, count)",
         ),
         tests="tests/e2e/test_commit.py",
     ),
@@ -121,8 +122,9 @@ MUTATIONS = [
         "a commit that failed is answered with 200",
         (
             "service/submit.py",
-            "if isinstance(covered, StoreError):",
-            "if isinstance(covered, StoreError):\n                covered = [True] * count\n            if False:",
+            "if isinstance(result, list):",
+            "if isinstance(result, StoreError):\n                result = [Kept.STORED] * count\n"
+            "            if isinstance(result, list):",
         ),
         tests="tests/e2e/test_commit.py",
     ),
@@ -199,6 +201,70 @@ MUTATIONS = [
         "a wrong sender is a bad request",
         ("dialects/realtime.py", "errors.SENDER_NOT_ALLOWED.code: 406", "errors.SENDER_NOT_ALLOWED.code: 400"),
         tests="test_sender.py",
+    ),
+    mutation(
+        "a repeated request with a key is sent again",
+        ("service/idempotency.py", "if known is not None:", "if False:"),
+        ("store/sqlite/writes.py", "if op.once is not None and (answered", "if False and (answered"),
+        tests="test_idempotency.py",
+    ),
+    mutation(
+        "another request with the same key gets the first one's answer",
+        ("service/idempotency.py", "if body_sha256 == known.body_sha256:", "if True:"),
+        tests="test_idempotency.py",
+    ),
+    mutation(
+        "an answer is not said to be a replay",
+        ("api/realtime.py", "_REPLAYED if outcome.replayed else ()", "()"),
+        tests="test_idempotency.py",
+    ),
+    mutation(
+        "calls over the limit count too, so that a caller that keeps trying is never let in",
+        ("messaging/limits.py", "        if admitted:\n", "        if True:\n"),
+        tests=("tests/unit/messaging/test_limits.py", "tests/unit/service/test_limits.py"),
+    ),
+    mutation(
+        "errors of a limited account do not tell where it stands",
+        ("api/asgi.py", '*state.get("limit", ())', "*()"),
+        tests="test_rate_limit.py",
+    ),
+    mutation(
+        "wrong client secrets can be tried without end",
+        (
+            "service/limits.py",
+            "        if not standing.admitted:\n            self.refused",
+            "        if False:\n            self.refused",
+        ),
+        tests="test_rate_limit.py",
+    ),
+    mutation(
+        "the country of a destination does not matter",
+        ("messaging/submissions.py", "if account.countries is not None:", "if False:"),
+        tests="test_permissions.py",
+    ),
+    mutation(
+        "an account can be used from any address",
+        ("messaging/accounts.py", "if account.networks and not", "if False and not"),
+        tests="test_permissions.py",
+    ),
+    mutation(
+        "who wrote an inbound message and to which number are exchanged",
+        (
+            "dialects/realtime.py",
+            '"phone": phone, "originator": originator',
+            '"phone": originator, "originator": phone',
+        ),
+        tests="test_inbound.py",
+    ),
+    mutation(
+        "an inbound message is lost when its number is nobody's",
+        (
+            "service/receive.py",
+            "self._store.submit(it.StoreInbound(drafts)",
+            "drafts = [one for one in drafts if one.account_id]\n"
+            "            self._store.submit(it.StoreInbound(drafts)",
+        ),
+        tests="test_inbound.py",
     ),
     mutation(
         "the lean door forgets to close what was asked to be closed",
