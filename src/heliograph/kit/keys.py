@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -102,12 +103,22 @@ def _load(path: Path) -> Keys:
         ) from error
 
 
+@contextlib.contextmanager
+def _about(path: Path) -> Iterator[None]:
+    """Name the file in an error of its descriptor's, which knows none."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(path)
+        raise
+
+
 def write_private(path: Path, content: bytes, *, replace: bool = True) -> None:
     """Write a file of mode 0600, whole or not at all. Unless `replace`, raises `FileExistsError` when there is one."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with _about(path), os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
