@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 import pytest
 from tests.simulation.rig import PRICE, Rig, ScriptedCarrier, report, run, settle
-
 from tests.unit.service.test_dispatch import watch
 
 from heliograph.messaging.delivery import ReceiptState
@@ -332,6 +331,65 @@ def test_message_expires_behind_a_full_queue(tmp_path: Path, monkeypatch: pytest
         assert idle(rig)
         (next_,) = await rig.accept()
         assert carrier.wire[-1] == (next_, 1), "it is not on the short way again"
+
+    run(scenario())
+
+
+def test_message_fetched_from_the_store_expires_in_the_queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lane, "QUEUE_PARTS", 4)
+
+    async def scenario() -> None:
+        carrier = ScriptedCarrier(window=1)
+        rig = await opened(tmp_path, carrier)
+        await rig.accept(5)
+        ids = await rig.accept(3, lives_ms=MINUTE)
+        for _ in range(4):
+            carrier.answer(TAKEN)
+            await rig.pass_time(2)
+        assert rig.dispatch.lanes[1]._in_store == 0
+        assert len(rig.dispatch.lanes[1]._queue) == 3
+        await rig.pass_time(54)
+        expired(rig, *ids)
+        carrier.answer(TAKEN)
+        await settle()
+        assert idle(rig)
+
+    run(scenario())
+
+
+def test_message_is_not_fetched_from_the_store_while_it_is_ended_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane, "QUEUE_PARTS", 4)
+
+    async def scenario() -> None:
+        carrier = ScriptedCarrier(window=1)
+        rig = await opened(tmp_path, carrier)
+        before = rig.balance()
+        sent = await rig.accept(5)  # of which the last waits in the store
+        ids = await rig.accept(4, lives_ms=MINUTE)
+        carrier.answer(TAKEN)
+        await rig.pass_time(59)
+        assert rig.dispatch.lanes[1]._in_store == 5
+        rig.store.held = True
+        carrier.answer(TAKEN)  # when this is stored, there is room in the queue
+        await settle()
+        await rig.pass_time(3)  # meanwhile the lapsed ones are found in the store
+        for _ in range(2):  # to the disk, and back
+            rig.store.release()
+            await settle()
+        assert {rig.status(id_) for id_ in ids} == {Status.PENDING}
+        rig.store.held = False
+        rig.store.release()
+        await rig.pass_time(3)
+        expired(rig, *ids)
+        assert rig.dispatch.lanes[1].waiting == 3
+        for _ in range(3):
+            carrier.answer(TAKEN)
+            await settle()
+        assert carrier.wire == [(id_, 1) for id_ in sent]
+        assert rig.balance() == before - 5 * PRICE
+        assert idle(rig)
 
     run(scenario())
 
