@@ -60,6 +60,35 @@ MUTATIONS = [
         tests="test_errors.py",
     ),
     mutation(
+        "what expires unsent stays paid",
+        (
+            "messaging/submissions.py",
+            "Happening.TRIES_USED_UP, Happening.LAPSED, Happening",
+            "Happening.TRIES_USED_UP, Happening",
+        ),
+        tests="test_life.py",
+    ),
+    mutation(
+        "a message that waits expires only when it has its turn",
+        ("service/lane.py", "self._lapsing = not self._stopped", "self._lapsing = False"),
+        tests="test_life.py",
+    ),
+    mutation(
+        "a message behind a full queue never expires",
+        ("service/dispatch.py", "if not 0 < one.number <= entered_to]", "if not one.number]"),
+        tests="test_life.py",
+    ),
+    mutation(
+        "a message that is never reported stays SENT for ever",
+        ("service/dispatch.py", "for id_ in found.silent]", "for id_ in ()]"),
+        tests="test_life.py",
+    ),
+    mutation(
+        "UNKNOWN is still told after it has been replaced",
+        ("store/sqlite/writes.py", "if old == Status.UNKNOWN:", "if False:"),
+        tests="test_life.py",
+    ),
+    mutation(
         "a callback that is answered 204 is never repeated",
         ("webhooks/sender.py", "if answer.status == 200 else", "if 200 <= answer.status < 300 else"),
         tests="tests/e2e/test_callbacks_clock.py",

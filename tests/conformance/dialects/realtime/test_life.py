@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -149,23 +150,30 @@ def test_message_lives_for_two_days_unless_the_account_says_otherwise(stuck: Clo
     until(stuck, lambda: status(stuck, too_late) == "EXPIRED", 60)
 
 
-def test_messages_that_wait_behind_a_full_queue_expire_too(stuck: Clocked) -> None:
+def test_messages_behind_a_full_queue_expire_whether_it_moves_or_not(stuck: Clocked) -> None:
     client = Accounts(stuck.server).new("--numbers", "syntax", balance="20000.00")
     before = balance(client)
-    count = 0
-    while count < QUEUE + 2_000:
+
+    def send_a_thousand() -> str:
         answer = client.send([phone(n=n) for n in range(1000)])
         assert answer.status == 200
-        count += 1000
-    last = answer.json()["submissions"][-1]["submissionId"]
-    assert before - balance(client) == count
+        return str(answer.json()["submissions"][-1]["submissionId"])
+
+    patient = [send_a_thousand() for _ in range(QUEUE // 1000 + 1)][-1]
+    stuck.server.cli_here("account", "validity", client.account, "5m")
+    time.sleep(1.5)
+    short = send_a_thousand()
+    assert before - balance(client) == QUEUE + 2000
+    stuck.wait(300)
+    until(stuck, lambda: before - balance(client) == QUEUE + 1000)
+    assert client.info(short)["info"]["status"]["status"] == "EXPIRED"
+    assert client.info(patient)["info"]["status"]["status"] == "PENDING"
     stuck.wait(48 * HOUR)
     client = Client(stuck.server, client.credentials)
     until(stuck, lambda: before - balance(client) <= 60)  # those that the carrier had
-    until(stuck, lambda: client.info(last)["info"]["status"]["status"] == "EXPIRED")
-    assert client.info(last)["info"]["cost"] == 0
-    found = stuck.server.cli_here("audit").data
-    assert found["differences"] == []
+    assert client.info(patient)["info"]["status"]["status"] == "EXPIRED"
+    assert client.info(patient)["info"]["cost"] == 0
+    assert stuck.server.cli_here("audit").data["differences"] == []
 
 
 def test_sent_message_without_a_receipt_is_unknown_and_a_late_receipt_replaces_that(quick: Clocked) -> None:
@@ -197,3 +205,40 @@ def test_sent_message_without_a_receipt_is_unknown_and_a_late_receipt_replaces_t
     assert len({(call.json()["status"], call.headers["webhook-id"]) for call in told}) == 2
     assert len({call.headers["webhook-id"] for call in told}) == 2
     assert balance(quick.client) == before - 1
+
+
+def test_account_that_asks_for_it_is_told_of_sent_besides_the_end(quick: Clocked) -> None:
+    account = quick.client.account
+    quick.server.cli_here("account", "callbacks", account, "--intermediate")
+    time.sleep(1.5)
+    id_ = quick.client.submit(phone(), FULL)
+    until(quick, lambda: len(reported(quick, id_)) == 2)
+    done, sent = sorted(quick.receiver.about(id_), key=lambda call: int(call.json()["status"]))
+    assert [call.json()["status"] for call in (sent, done)] == [4, 1]
+    assert sent.headers["webhook-id"] != done.headers["webhook-id"]
+    times = quick.client.info(id_)["timestamps"]
+    for call, at in ((sent, times["sent"]), (done, times["done"])):
+        told = dt.datetime.strptime(call.json()["date"], "%Y-%m-%d %H:%M:%S").replace(tzinfo=dt.UTC)
+        assert abs(told.timestamp() - at) <= 1
+    quick.server.cli_here("account", "callbacks", account, "--no-intermediate")
+    time.sleep(1.5)
+    id_ = quick.client.submit(phone())
+    until(quick, lambda: 1 in reported(quick, id_))
+    assert reported(quick, id_) == [1]
+
+
+def test_message_to_who_opted_out_is_accepted_and_at_once_rejected_and_refunded(quick: Clocked) -> None:
+    refusing, other = phone(n=7), phone(n=8)
+    quick.server.cli_here("account", "optout", quick.client.account, "--add", refusing)
+    before = balance(quick.client)
+    answer = quick.client.send([refusing, other], FULL)
+    assert [one["status"] for one in answer.json()["submissions"]] == ["submitted"] * 2
+    rejected, delivered = (one["submissionId"] for one in answer.json()["submissions"])
+    info = quick.client.info(rejected)
+    assert (info["info"]["status"]["status"], info["info"]["cost"]) == ("REJECTED", 0)
+    until(quick, lambda: reported(quick, rejected) == [2] and reported(quick, delivered) == [1])
+    assert carried(quick) & {rejected, delivered} == {delivered}
+    assert balance(quick.client) == before - 3
+    quick.server.cli_here("account", "optout", quick.client.account, "--remove", refusing)
+    again = quick.client.submit(refusing)
+    until(quick, lambda: reported(quick, again) == [1])
