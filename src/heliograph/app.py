@@ -65,6 +65,7 @@ from heliograph.webhooks.sender import Sender
 
 _log = logging.getLogger(__name__)
 EXIT_STORE_FAILED = 70
+_STORE_SECONDS = 15.0  # for the last commits, should the store be locked: three times as long as one waits
 _HURRIED_SECONDS = 0.5  # for what must be stored when nobody wants to wait any more
 _SPARE_FILES = 512  # open files besides connections and callbacks: the store, logs, and who is turned away
 
@@ -82,7 +83,11 @@ class App:
         self.ids = PublicIds(self.keys.ids)
         self.operators = load_operators()
         self.store: Store = SqliteStore(
-            folder, exclusive=True, max_waiting_rows=settings.limits.waiting_rows, on_fatal=on_fatal or _exit
+            folder,
+            exclusive=True,
+            fingerprint=self.keys.fingerprint(),
+            max_waiting_rows=settings.limits.waiting_rows,
+            on_fatal=on_fatal or _exit,
         )
         self.commits = Commits(self.store)  # the first hook
         self.directory = Directory(self.store)
@@ -154,7 +159,18 @@ class App:
         if not await self._in_time(self.notify.stop()):
             await self.notify.stop(_HURRIED_SECONDS)
         await self.sender.close()
-        await self.store.close()
+        closing = asyncio.get_running_loop().create_task(self.store.close())
+        if not await self._in_time(_done(closing), _STORE_SECONDS):
+            await asyncio.wait((closing,), timeout=_HURRIED_SECONDS)
+        if not closing.done():
+            # What was promised is on disk; what is not was never answered, or is in doubt and known as such.
+            _log.critical("the store does not take what is left; the next start recovers from the file")
+            self._flush_log()
+            os._exit(EXIT_STORE_FAILED)
+        closing.result()
+        self._flush_log()
+
+    def _flush_log(self) -> None:
         if self.access is not None:
             self.access.flush()
 
@@ -263,6 +279,11 @@ class App:
         self._tasks.append(asyncio.get_running_loop().create_task(work))
 
 
+async def _done(task: asyncio.Task[None]) -> None:
+    """Return when a task is done, which goes on should this be called off."""
+    await asyncio.wait((task,))
+
+
 def open_log(settings: Settings) -> Callable[[bytes], object]:
     """Send the program's log to where the settings say, JSON lines; the function that writes whole lines there."""
     path = settings.log.file
@@ -286,8 +307,10 @@ def simulator_fates() -> Mapping[str, Fate]:
 
 
 def open_store(folder: Path, *, exclusive: bool = False) -> Store:
-    """The store of a data folder, for a short command beside a server or, when `exclusive`, only without one."""
-    return SqliteStore(folder, exclusive=exclusive)
+    """The store of a data folder, for a short command beside a server or, when `exclusive`, only without one: then
+    data of an older version are brought up to date. Raises `KeysError`.
+    """
+    return SqliteStore(folder, exclusive=exclusive, fingerprint=load_or_create(folder).fingerprint())
 
 
 def maintenance(folder: Path) -> Maintenance:
@@ -351,6 +374,10 @@ class HttpServer(uvicorn.Server):
         self._ground = ground
         self._drain_seconds = drain_seconds
 
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen and serve until a signal stops it."""
+        await super().serve(sockets or _sockets(self.config))
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Signals go to `handle_exit` until `serving` has stopped everything."""
@@ -398,6 +425,14 @@ async def serve(settings: Settings, on_ready: Callable[[App], None] | None = Non
             await server.serve()
         finally:
             watch.cancel()
+
+
+def _sockets(config: uvicorn.Config) -> list[socket.socket] | None:
+    """`::` is every address, of both families, where asyncio would listen to one; None to leave it to asyncio."""
+    if config.host != "::" or not socket.has_dualstack_ipv6():
+        return None
+    address, backlog = ("::", config.port), config.backlog
+    return [socket.create_server(address, family=socket.AF_INET6, backlog=backlog, dualstack_ipv6=True)]
 
 
 async def _announce(app: App, server: uvicorn.Server, on_ready: Callable[[App], None] | None) -> None:

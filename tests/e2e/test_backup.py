@@ -126,3 +126,25 @@ def test_the_doctor_tells_of_a_server_that_hangs(server: Server) -> None:
     finally:
         os.kill(server.process.pid, signal.SIGCONT)
     assert "gives no answer" in found["server"]["found"]
+
+
+def refused(data: Path) -> str:
+    """What a server says that does not start over a data folder."""
+    server = Server(data)
+    server.spawn()
+    assert server.died() == 3, server.printed()
+    said = server.printed()
+    assert "Traceback" not in said, said
+    return said
+
+
+def test_no_server_starts_over_a_lost_database_or_with_foreign_keys(data: Path, tmp_path: Path) -> None:
+    with Server(data):
+        pass
+    shutil.copytree(data, tmp_path / "lost")
+    (tmp_path / "lost" / "heliograph.sqlite").unlink()
+    assert "message ids would repeat" in refused(tmp_path / "lost")
+    with Server(tmp_path / "other"):
+        pass
+    shutil.copy2(tmp_path / "other" / "keys.json", data)
+    assert "keys.json is not the one that this database was made with" in refused(data)

@@ -9,9 +9,10 @@ import signal
 import time
 from pathlib import Path
 
+import apsw
 import pytest
 from tests.conftest import DOORS
-from tests.harness.client import FINAL, Client
+from tests.harness.client import FINAL, Client, phone
 from tests.harness.load import Load, infos
 from tests.harness.server import Server
 from tests.harness.wire import Response
@@ -120,3 +121,25 @@ def test_a_stop_waits_for_the_window_and_nothing_of_it_is_sent_again(data: Path)
         wait_all_final(Client(again, again.credentials), ids)
         assert "in doubt" not in again.printed()
     assert set(submits(data).values()) == {1}
+
+
+def test_a_stop_ends_although_another_process_keeps_the_store_locked(data: Path) -> None:
+    """And loses nothing by it: what was answered `submitted` is there after the next start, sent at least once."""
+    settings = {"carriers.simulator.answer_ms": "500", "messages.stop_seconds": "1"}
+    with Server(data, settings=settings) as server:
+        client = Client(server, server.credentials)
+        ids = [client.submit(phone()) for _ in range(5)]
+        locked = apsw.Connection(str(data / "heliograph.sqlite"))
+        locked.execute("BEGIN IMMEDIATE")
+        process = server.process
+        assert process is not None
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        assert server.died(60) == 70
+        assert "the next start recovers" in server.printed()
+        locked.close()
+    with Server(data) as again:
+        client = Client(again, again.credentials)
+        assert {client.wait_final(id_)["info"]["status"]["status"] for id_ in ids} == {"DELIVERED"}
+        assert again.cli("audit", json=False).code == 0

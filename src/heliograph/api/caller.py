@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
-_FOR = re.compile(r'(?:^|[;\s])for=(?:"([^"]*)"|([^;,\s"]*))', re.IGNORECASE)
+# RFC 7239 §4: elements of pairs, of which a value may be quoted and then hold anything.
+_PAIR = re.compile(r'\s*([!#$%&\'*+.^_`|~0-9A-Za-z-]+)=(?:"((?:[^"\\]|\\.)*)"|([^",;\s]*))\s*(?:([;,])|$)')
 
 
 class Proxies:
@@ -23,12 +23,21 @@ class Proxies:
         return parsed is not None and any(parsed in network for network in self._networks)
 
     def caller(self, peer: str, headers: list[tuple[bytes, bytes]]) -> str:
-        """The caller's address by `Forwarded` (RFC 7239), else by `X-Forwarded-For`.
+        """The caller's address by `Forwarded` (RFC 7239) or `X-Forwarded-For`.
 
         The lists are read from their end, as long as who wrote an entry is trusted: what comes before may be anything.
+        A proxy writes one of the headers and lets the other pass as its client sent it: when both are there and do not
+        agree, neither is believed, and the call is the proxy's own.
         """
+        standard = [value for name, value in headers if name == b"forwarded"]
+        usual = [value for name, value in headers if name == b"x-forwarded-for"]
+        told = {self._nearest(peer, entries) for entries in (_forwarded(standard), _listed(usual)) if entries}
+        return told.pop() if len(told) == 1 else peer
+
+    def _nearest(self, peer: str, entries: list[str]) -> str:
+        """The last entry that was not written about a proxy, or the first."""
         caller = peer
-        for address in reversed(list(_forwarded(headers))):
+        for address in reversed(entries):
             parsed = _parsed(address)
             if parsed is None:
                 break
@@ -38,15 +47,26 @@ class Proxies:
         return caller
 
 
-def _forwarded(headers: list[tuple[bytes, bytes]]) -> Iterator[str]:
-    standard = [value for name, value in headers if name == b"forwarded"]
-    if standard:
-        for element in b",".join(standard).decode("latin-1").split(","):
-            match = _FOR.search(element)
-            yield (match[1] or match[2] or "") if match else ""
-        return
-    for value in (value for name, value in headers if name == b"x-forwarded-for"):
-        yield from value.decode("latin-1").split(",")
+def _listed(values: list[bytes]) -> list[str]:
+    return [entry for value in values for entry in value.decode("latin-1").split(",")]
+
+
+def _forwarded(values: list[bytes]) -> list[str]:
+    """The `for` of each element, "" where there is none or the header is malformed from there on."""
+    entries: list[str] = []
+    for value in values:
+        text, at, found = value.decode("latin-1"), 0, ""
+        while at < len(text):
+            pair = _PAIR.match(text, at)
+            if pair is None:
+                return [*entries, ""]
+            if pair[1].lower() == "for":
+                found = pair[2] if pair[2] is not None else pair[3]
+            if pair[4] != ";":
+                entries.append(found)
+                found = ""
+            at = pair.end()
+    return entries
 
 
 def _parsed(address: str) -> IPv4Address | IPv6Address | None:
@@ -57,6 +77,7 @@ def _parsed(address: str) -> IPv4Address | IPv6Address | None:
     elif bare.count(":") == 1:
         bare = bare.partition(":")[0]
     try:
-        return ip_address(bare)
+        parsed = ip_address(bare)
     except ValueError:
         return None
+    return getattr(parsed, "ipv4_mapped", None) or parsed

@@ -101,7 +101,7 @@ def _index() -> bytes:
             (f'<a href="/errors/{kind.code}">{html.code(kind.code)}</a>', escape(kind.title), _statuses(kind)[0][1])
             for kind in kinds
         ]
-        tables.append(html.section(title, html.table(("Error", "Meaning", escape(realtime.NAME)), rows)))
+        tables.append(html.section(title, html.table(("Error", "Meaning", escape(realtime.NAME)), rows, stacked=True)))
     about = "<p>Every error answer carries a link to one of these pages in its <code>Link</code> header."
     about += ' The same list <a href="/errors.json">as JSON</a>.</p>\n'
     return html.page("Errors", "<h1>Errors</h1>\n", about, *tables)

@@ -157,7 +157,9 @@ def list_(data: Data = DATA_FOLDER, json: Json = False) -> None:
         print_json(shown)
     else:
         keys = ("account_id", "name", "status", "balance", "senders", "created")
-        print_table([key.upper() for key in keys], [[plain(one[key]) for key in keys] for one in shown])
+        print_table(
+            [key.upper().replace("_", " ") for key in keys], [[plain(one[key]) for key in keys] for one in shown]
+        )
 
 
 @commands.command(context_settings=_AMOUNTS)

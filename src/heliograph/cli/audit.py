@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from heliograph.cli.common import DATA_FOLDER, NO, Data, Json, print_json, public_ids, say, with_store
+from heliograph.cli.words import count
 from heliograph.service.audit import Audit
 from heliograph.service.audit import audit as replay
 from heliograph.store.interface import Reads
@@ -45,12 +46,19 @@ def audit(data: Data = DATA_FOLDER, json: Json = False) -> None:
 
 
 def _print(result: Audit, differences: list[dict[str, str | None]]) -> None:
-    say(f"{result.accounts} accounts, {result.postings} postings, {result.messages} messages replayed")
+    kinds = ((result.accounts, "account"), (result.postings, "posting"), (result.messages, "message"))
+    say(f"{', '.join(count(number, kind) for number, kind in kinds)} replayed")
     for one in differences:
         message = f", message {one['message_id']}" if one["message_id"] else ""
         say(f"  account {one['account_id']}{message}: {one['what']}")
     if not result.found:
         say("the books agree")
         return
-    count = f"{result.found}" if result.complete else f"more than {result.found}"
-    say(f"{count} difference{'s' * (result.found != 1)}; the first {len(differences)} are above")
+    at_least = "" if result.complete else "more than "
+    say(f"{at_least}{count(result.found, 'difference')}; {_shown(len(differences), result.found)}")
+
+
+def _shown(shown: int, found: int) -> str:
+    if shown < found:
+        return f"the first {shown} are above"
+    return "it is above" if shown == 1 else "they are above"

@@ -70,6 +70,10 @@ class Kind(StrEnum):
 OfKind = Annotated[Kind | None, typer.Option("--kind", help="Only delivery reports (dlr) or inbound messages (mo).")]
 
 
+Replayed = tuple[int, set[tuple[str, str]]]
+"""How many callbacks were replayed, and whose (account and kind) have nowhere to go."""
+
+
 class Known(msgspec.Struct, frozen=True):
     """A callback with what the store knows besides."""
 
@@ -173,20 +177,24 @@ def replay(
         refuse("name callbacks by their ids, or all that failed by --failed; one of the two", WRONG)
     if not failed and (account is not None or kind is not None):
         refuse("--account and --kind go with --failed; an id says it all", WRONG)
-    count = _replay_failed(data, account, kind) if failed else _replay_these(data, callbacks or [])
+    count, uncalled = _replay_failed(data, account, kind) if failed else _replay_these(data, callbacks or [])
+    for ref, what in sorted(uncalled):
+        option = f"`heliograph account callbacks {ref} --{'mo' if what == Kind.MO else 'dlr'}-url URL` sets one"
+        typer.echo(f"note: {ref} has no URL for its {what} callbacks, so these go nowhere; {option}", err=True)
     if json:
         print_json({"replayed": count})
     else:
         say(f"{count} callback{'s' * (count != 1)} replayed{': a new run of seven attempts each' * bool(count)}")
 
 
-def _replay_these(data: Path, names: list[str]) -> int:
+def _replay_these(data: Path, names: list[str]) -> Replayed:
     """Replay callbacks by their public ids, all of them or none."""
     require_data(data)
     ids = public_ids(data)
     wanted = {_internal(ids, name): name for name in names}
 
-    def check(reads: Reads) -> None:
+    def check(reads: Reads) -> list[Callback]:
+        checked = []
         for internal, name in wanted.items():
             found = reads.callback(internal)
             if found is None:
@@ -194,31 +202,44 @@ def _replay_these(data: Path, names: list[str]) -> int:
             if found.state not in _REPLAYABLE:
                 why = {State.PENDING: "it is still being called back", State.CANCELLED: "a later report replaced it"}
                 refuse(f"{name} is {found.state}: {why[State(found.state)]}; nothing is replayed, leave it out")
+            checked.append(found)
+        return checked
 
-    async def act(store: Store) -> int:
-        await store.read(check)
-        return await _replay(store, list(wanted))
+    async def act(store: Store) -> Replayed:
+        found = await store.read(check)
+        return await _replay(store, found), await store.read(lambda reads: _uncalled(reads, found))
 
     return with_store(data, act)
 
 
-def _replay_failed(data: Path, account: str | None, kind: Kind | None) -> int:
+def _replay_failed(data: Path, account: str | None, kind: Kind | None) -> Replayed:
     """Replay everything that failed, page by page."""
 
-    async def act(store: Store) -> int:
+    async def act(store: Store) -> Replayed:
         wanted = await store.read(lambda reads: _filter(reads, account, State.FAILED, kind))
-        count, below = 0, None
+        count, below, uncalled = 0, None, set()
         while page := await store.read(lambda reads: reads.callbacks(wanted, _PAGE, below)):  # noqa: B023
             below = page[-1].id
-            count += await _replay(store, [one.id for one in page])
-        return count
+            count += await _replay(store, page)
+            uncalled |= await store.read(lambda reads: _uncalled(reads, page))
+        return count, uncalled
 
     return with_store(data, act)
 
 
-async def _replay(store: Store, callback_ids: list[int]) -> int:
-    replayed: list[int] = await store.apply(ReplayCallbacks(callback_ids, now_utc_ms() + _LEAD_MS))
+async def _replay(store: Store, callbacks: list[Callback]) -> int:
+    replayed: list[int] = await store.apply(ReplayCallbacks([one.id for one in callbacks], now_utc_ms() + _LEAD_MS))
     return len(replayed)
+
+
+def _uncalled(reads: Reads, callbacks: list[Callback]) -> set[tuple[str, str]]:
+    """The accounts, with the kind, of callbacks that have nowhere to go."""
+    accounts = {one.id: one for one in reads.accounts()}
+    return {
+        (accounts[one.account_id].ref, one.kind)
+        for one in callbacks
+        if one.account_id in accounts and not one.url and not _url(Known(one, accounts[one.account_id], []))
+    }
 
 
 def _filter(reads: Reads, account: str | None, state: State | None, kind: Kind | None) -> CallbackFilter:

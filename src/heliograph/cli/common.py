@@ -23,7 +23,7 @@ import typer
 
 from heliograph.config import DATA_VARIABLE, PREFIX, DataSettings
 from heliograph.kit.ids import PublicIds
-from heliograph.kit.keys import FILE, has_database, load_or_create, write_private
+from heliograph.kit.keys import FILE, has_database, load_or_create, lost_database, write_private
 from heliograph.messaging.accounts import Account
 from heliograph.store.interface import Reads, Store, StoreError, Unavailable, Uncertain
 
@@ -67,7 +67,9 @@ def group(help_: str) -> typer.Typer:
 
 
 def with_store(folder: Path, act: Callable[[Store], Awaitable[T]], *, create: bool = False) -> T:
-    """Run `act` with the store of a data folder, which must exist unless `create`; a server may be running over it."""
+    """Run `act` with the store of a data folder, which must exist unless `create`; a server may be running over it.
+    Data of an older version are refused.
+    """
     from heliograph.app import open_store  # takes half a second, which `--help` need not
 
     if not create:
@@ -91,11 +93,17 @@ def read(folder: Path, query: Callable[[Reads], T]) -> T:
 
 
 def require_data(folder: Path) -> None:
-    """Refuse a folder that holds no data, rather than make an empty one; and one whose keys are lost or damaged."""
+    """Refuse a folder that holds no data, rather than make an empty one; one whose database is lost or was never made;
+    and one whose keys are lost or damaged.
+    """
+    if trouble := lost_database(folder):
+        refuse(trouble, UNUSABLE)
     if not (folder / FILE).exists() and not has_database(folder):
         what = "holds no Heliograph data" if folder.exists() else "does not exist"
         refuse(f"the data folder {folder} {what}; name the server's with --data or {DATA_VARIABLE}", UNUSABLE)
     load_or_create(folder)
+    if not has_database(folder):
+        refuse(f"the data folder {folder} has keys and no database yet; a server makes it when it starts", UNUSABLE)
 
 
 @contextlib.contextmanager

@@ -31,10 +31,10 @@ from heliograph.cli.common import (
 )
 from heliograph.cli.credentials import KEPT
 from heliograph.cli.words import show_size
-from heliograph.kit.keys import DATABASE, FILE, has_database, write_private
+from heliograph.kit.keys import DATABASE, FILE, foreign_keys, load_or_create, mark_installed, write_private
 from heliograph.messaging.pricing import exact
 from heliograph.store.interface import SchemaTooNew
-from heliograph.store.maintenance import Figures, Rows, Schema
+from heliograph.store.maintenance import Figures, Maintenance, Rows, Schema
 
 commands = group("The database: back it up, bring it up to date, measure it.")
 
@@ -60,16 +60,18 @@ def backup(
     """
     from heliograph.app import maintenance
 
-    _require_database(data)
-    _require_place(destination)
+    require_data(data)
+    _require_place(destination, data)
     source = maintenance(data)
     with explained(data):
+        _require_own_keys(data, source)
         size = source.size()
         _require_room(destination, size.database_bytes + size.log_bytes + _ROOM_BYTES)
         with _whole_folder(destination) as folder:
             for name in _BESIDES:
                 if (data / name).exists():
                     write_private(folder / name, (data / name).read_bytes())
+            mark_installed(folder)
             source.copy(folder / DATABASE)
     files = {file.name: file.stat().st_size for file in sorted(destination.iterdir())}
     if json:
@@ -98,7 +100,7 @@ def migrate(
     """
     from heliograph.app import maintenance
 
-    _require_database(data)
+    require_data(data)
     with explained(data):
         schema = maintenance(data).schema()
         if schema.found > schema.newest:
@@ -132,7 +134,7 @@ def stats(data: Data = DATA_FOLDER, json: Json = False) -> None:
     """
     from heliograph.app import maintenance
 
-    _require_database(data)
+    require_data(data)
     with explained(data):
         figures = maintenance(data).figures()
     if json:
@@ -144,13 +146,15 @@ def stats(data: Data = DATA_FOLDER, json: Json = False) -> None:
 # -- the backup's folder
 
 
-def _require_database(data: Path) -> None:
-    require_data(data)
-    if not has_database(data):
-        refuse(f"the data folder {data} has keys and no database yet; a server makes it when it starts", UNUSABLE)
+def _require_own_keys(data: Path, source: Maintenance) -> None:
+    """Refuse to copy keys that are not the database's: what is restored would be useless."""
+    if source.fingerprint() not in ("", load_or_create(data).fingerprint()):
+        refuse(foreign_keys(data), UNUSABLE)
 
 
-def _require_place(destination: Path) -> None:
+def _require_place(destination: Path, data: Path) -> None:
+    if destination.resolve().is_relative_to(data.resolve()):
+        refuse(f"{destination} is in the data folder, and would be lost with it; name a folder elsewhere", UNUSABLE)
     if destination.is_symlink() or (destination.exists() and not destination.is_dir()):
         refuse(f"{destination} exists and is not a folder; name a new one", UNUSABLE)
     if destination.is_dir() and any(destination.iterdir()):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
+from pathlib import PurePath
 
 import msgspec
 
 from heliograph.cli.words import count, show_duration, show_instant, show_size, year
+from heliograph.kit.keys import FILE
 from heliograph.messaging.pricing import exact
 from heliograph.store.maintenance import AccountLinks, CarrierLoad, Debtor, Schema, Size
 
@@ -172,7 +174,11 @@ def keys(path: str, trouble: str, *, database: bool) -> Finding:
 
 def permissions(facts: PermissionFacts) -> list[Finding]:
     """Whether the server's user, and nobody else, can get at the data."""
-    return list(_wrong_permissions(facts)) or [ok("permissions", f"only {facts.folder.owner} has access")]
+    if found := list(_wrong_permissions(facts)):
+        return found
+    if any(file.mode & 0o077 for file in facts.files):
+        return []  # the keys, of which their own check tells
+    return [ok("permissions", f"only {facts.folder.owner} has access")]
 
 
 def _wrong_permissions(facts: PermissionFacts) -> Iterator[Finding]:
@@ -191,7 +197,8 @@ def _wrong_permissions(facts: PermissionFacts) -> Iterator[Finding]:
             f" a server run by {folder.owner} cannot use it",
             f"chown {folder.owner} {' '.join(file.path for file in foreign)}",
         )
-    for mode, open_ in ((0o700, [folder]), (0o600, facts.files)):
+    besides_keys = [file for file in facts.files if PurePath(file.path).name != FILE]
+    for mode, open_ in ((0o700, [folder]), (0o600, besides_keys)):
         loose = [file for file in open_ if file.mode & 0o077]
         if loose:
             yield warning(
@@ -238,6 +245,12 @@ def database(size: Size, damage: list[str], *, read_through: bool) -> Finding:
         )
     looked = "read through" if read_through else "too large to be read through here (`heliograph db backup` does)"
     return ok("database", f"{long}, {looked}")
+
+
+def lost(trouble: str) -> Finding:
+    """A database that was there and is not; `trouble` says so, and the remedy."""
+    what, _, remedy = trouble.partition("; ")
+    return problem("database", what, remedy)
 
 
 def damaged(what: str) -> Finding:

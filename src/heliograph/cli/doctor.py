@@ -17,7 +17,7 @@ from heliograph.cli.config import SettingsFile
 from heliograph.cli.credentials import KEPT, LOOPBACK
 from heliograph.cli.diagnosis import ClockFacts, Finding, Verdict
 from heliograph.config import DATA_VARIABLE, PREFIX, ConfigError, Settings, read
-from heliograph.kit.keys import FILE, has_database
+from heliograph.kit.keys import FILE, has_database, lost_database
 from heliograph.store.interface import StoreError
 from heliograph.store.maintenance import Symptoms
 
@@ -79,7 +79,9 @@ def _examine(folder: Path, settings: Settings | None, *, settings_given: bool) -
         return
     yield from diagnosis.disk(facts.disk(folder))
     yield from diagnosis.permissions(facts.permissions(folder))
-    yield diagnosis.keys(str(folder / FILE), facts.keys_trouble(folder), database=has_database(folder))
+    yield diagnosis.keys(
+        str(folder / FILE), facts.keys_trouble(folder), database=has_database(folder) or bool(lost_database(folder))
+    )
     symptoms = yield from _database(folder)
     newest_utc_ms = symptoms.newest_utc_ms if symptoms else 0
     yield from diagnosis.clock(ClockFacts(_now(), newest_utc_ms, facts.clock_is_synchronised()))
@@ -107,6 +109,9 @@ def _database(folder: Path) -> Generator[Finding, None, Symptoms | None]:
     """What can be told of the database, and its symptoms for the other checks."""
     from heliograph.app import maintenance
 
+    if lost := lost_database(folder):
+        yield diagnosis.lost(lost)
+        return None
     if not has_database(folder):
         yield diagnosis.ok("database", "there is none yet; a server makes it when it starts")
         return None

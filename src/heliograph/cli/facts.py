@@ -21,7 +21,8 @@ import msgspec
 from heliograph.cli.common import served_url
 from heliograph.cli.diagnosis import DiskFacts, FileFacts, PermissionFacts, ServerFacts
 from heliograph.config import Settings
-from heliograph.kit.keys import DATABASE, FILE, KeysError, has_database, load_or_create
+from heliograph.kit.keys import DATABASE, FILE, MARK, KeysError, foreign_keys, has_database, load_or_create
+from heliograph.store.interface import StoreError
 from heliograph.webhooks.guard import Guard, check_url, parse_networks
 
 LOCK = "heliograph.lock"
@@ -113,7 +114,7 @@ def out_of_reach(folder: Path) -> tuple[str, str]:
     if not os.access(folder, os.R_OK | os.X_OK):
         owner = _user_name(folder.stat().st_uid)
         return f"{folder} belongs to {owner} and cannot be read by {user}", f"run this as {owner}"
-    if not (folder / FILE).exists() and not has_database(folder):
+    if not any((folder / name).exists() for name in (FILE, MARK)) and not has_database(folder):
         return f"{folder} holds no Heliograph data", "name the server's with --data; a server makes them when it starts"
     return "", ""
 
@@ -126,11 +127,16 @@ def unreadable(folder: Path) -> str:
 
 def keys_trouble(folder: Path) -> str:
     """Why the keys cannot be used; "" when they can."""
+    from heliograph.app import maintenance
+
     try:
-        load_or_create(folder)  # creates none: the folder has a file or a database
+        keys = load_or_create(folder)  # creates none: the folder has a file, a database or the mark of one
+        known = maintenance(folder).fingerprint() if has_database(folder) else ""
     except (KeysError, OSError) as error:
         return f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
-    return ""
+    except StoreError:  # what is wrong with the database is told elsewhere
+        return ""
+    return "" if known in ("", keys.fingerprint()) else foreign_keys(folder)
 
 
 def server(folder: Path) -> ServerFacts:

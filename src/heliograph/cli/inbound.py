@@ -26,7 +26,8 @@ def list_(
 ) -> None:
     """List messages from phones, newest first.
 
-    Which account's a message is was decided when it came: `heliograph account inbound` says whose the next ones are.
+    Long texts are cut short here, not in JSON. Which account's a message is was decided when it came: `heliograph
+    account inbound` says whose the next ones are.
 
     \b
     heliograph inbound list --account demo
@@ -53,4 +54,4 @@ def list_(
         ]
 
     keys = ("id", "received", "account_id", "from", "to", "carrier", "text")
-    print_rows(read(data, query), keys, json=json)
+    print_rows(read(data, query), keys, json=json, shortened=("text",))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from heliograph import __version__
 from heliograph.cli import (
@@ -30,8 +31,38 @@ from heliograph.kit.keys import KeysError
 from heliograph.messaging.errors import HeliographError
 from heliograph.store.interface import Conflict, Missing, Refused, StoreError
 
+
+class _Commands(TyperGroup):
+    """All commands. What typer says of a wrong value may be its library's, which knows neither value nor remedy."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = _about_value(error)
+            raise
+
+
+def _about_value(error: typer.BadParameter) -> str:
+    """What is wrong with a value, and what it may be."""
+    problems = getattr(error.__cause__, "errors", None)
+    if problems is None:
+        return error.message
+    problem = problems()[0]
+    value, bounds = f"{str(problem['input'])[:40]!r}", problem.get("ctx", {})
+    match problem["type"]:
+        case "greater_than_equal":
+            return f"{value} is too little; give {bounds['ge']} or more."
+        case "less_than_equal":
+            return f"{value} is too much; give {bounds['le']} or less."
+        case "int_parsing" | "int_from_float":
+            return f"{value} is no whole number; write it in digits, like 20."
+    return error.message.removeprefix("Value error, ")
+
+
 app = typer.Typer(
     name="heliograph",
+    cls=_Commands,
     help="""A self-hosted SMS platform: the server behind RealTime SMS v.2.
 
     \b

@@ -109,7 +109,9 @@ def list_(
     since: Annotated[
         str | None,
         typer.Option(
-            "--since", metavar="TIME", help="Only those accepted then or later: 2026-01-31T09:30 (UTC), 2h ago."
+            "--since",
+            metavar="TIME",
+            help="Only those accepted then or later: 2026-01-31T09:30 (UTC), or how long ago: 2h.",
         ),
     ] = None,
     until: Annotated[

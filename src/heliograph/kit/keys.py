@@ -21,6 +21,11 @@ from msgspec import Meta
 
 FILE = "keys.json"
 DATABASE = "heliograph.sqlite"  # what the keys belong to, in the same folder
+MARK = "installed"  # stands in the same folder since its database was made
+
+_MARK_TEXT = b"""\
+A database was made in this folder. This file is how Heliograph notices when it is lost: do not remove it.
+"""
 
 _Secret = Annotated[bytes, Meta(min_length=32, max_length=32)]
 
@@ -53,6 +58,12 @@ class Keys(msgspec.Struct, frozen=True):
         """The secret of a key that is still accepted."""
         return next((key.secret for key in self.tokens if key.kid == kid), None)
 
+    def fingerprint(self) -> str:
+        """By which a database knows the keys that it was made with, 32 hex digits: of those that never change, and
+        nothing can be learned of them.
+        """
+        return hmac.digest(self.ids + self.webhooks, b"fingerprint of heliograph keys", hashlib.sha256)[:16].hex()
+
     def webhook_secret(self, account_id: int, generation: int) -> str:
         """The account's Standard Webhooks secret, `whsec_` and 32 bytes in base64: derived, so that it is stored
         nowhere.
@@ -67,6 +78,8 @@ def load_or_create(folder: Path) -> Keys:
     """
     path = folder / FILE
     if not path.exists():
+        if trouble := lost_database(folder):
+            raise KeysError(trouble)
         # Keys are made before a database, so one without keys has lost them, unless both were made just now.
         if has_database(folder) and not path.exists():
             raise KeysError(
@@ -88,6 +101,34 @@ def has_database(folder: Path) -> bool:
         return (folder / DATABASE).stat().st_size > 0
     except (FileNotFoundError, NotADirectoryError):
         return False
+
+
+def mark_installed(folder: Path) -> None:
+    """Remember that a data folder has a database now."""
+    if not (folder / MARK).exists():
+        write_private(folder / MARK, _MARK_TEXT)
+
+
+def lost_database(folder: Path) -> str:
+    """What to say of a data folder whose database is lost, with the remedy; "" when it is there or never was."""
+    # In this order: another process that makes them now leaves the mark last.
+    return data_lost(folder) if (folder / MARK).exists() and not has_database(folder) else ""
+
+
+def data_lost(folder: Path) -> str:
+    """What to say when there were data in a folder and there are none, with the remedy."""
+    return (
+        f"the database {folder / DATABASE} is gone; restore it from the backup, or begin anew in another folder: in"
+        " this one message ids would repeat"
+    )
+
+
+def foreign_keys(folder: Path) -> str:
+    """What to say of keys that are not those of the database beside them, with the remedy."""
+    return (
+        f"{folder / FILE} is not the one that this database was made with; restore it from the backup: with any other"
+        " no message id and no webhook secret that was given out is known"
+    )
 
 
 def _load(path: Path) -> Keys:

@@ -37,8 +37,7 @@ class SlidingLog:
         self._forget(now_utc_ms)
         admitted = len(times) < limit
         if admitted:
-            # A clock that is set back must not make the log forget early: times never go down.
-            times.append(max(now_utc_ms, times[-1]) if times else now_utc_ms)
+            times.append(now_utc_ms)
         return Standing(admitted, limit, max(0, limit - len(times)), self._reset_seconds(now_utc_ms, limit))
 
     def count(self, now_utc_ms: int) -> int:
@@ -53,6 +52,10 @@ class SlidingLog:
 
     def _forget(self, now_utc_ms: int) -> None:
         times = self._times
+        if times and now_utc_ms < times[-1]:
+            # The clock was set back: as if no time had passed, which neither forgets early nor locks anybody out.
+            back = times[-1] - now_utc_ms
+            times = self._times = deque(time - back for time in times)
         while times and times[0] < now_utc_ms - WINDOW_MS:  # one that is sixty seconds old still counts
             times.popleft()
 

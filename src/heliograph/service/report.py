@@ -27,6 +27,7 @@ class Report:
 
     def __init__(self, directory: Directory, ids: PublicIds, bodies: Mapping[int, Body]) -> None:
         self._reporting = directory.reporting
+        self._intermediate = directory.intermediate
         self._ids = ids
         self._bodies = bodies
         self._ending: Counter[Status] = Counter()
@@ -61,9 +62,8 @@ class Report:
     def _draft(self, one: Ended, public_id: str) -> CallbackDraft | None:
         """A bug in one body must not keep the whole group from being committed, now and ever again."""
         try:
-            return CallbackDraft(
-                "dlr", self._bodies[one.dialect](public_id, one.recipient, one.status, one.done_utc_ms)
-            )
+            body = self._bodies[one.dialect](public_id, one.recipient, one.status, one.done_utc_ms)
+            return CallbackDraft("dlr", body, instead=one.account_id in self._intermediate)
         except Exception:
             _log.exception("message %s has no delivery report: its body could not be written", public_id)
             return None

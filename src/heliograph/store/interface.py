@@ -29,11 +29,14 @@ class Op(msgspec.Struct, Generic[T], frozen=True):
 
 
 class CallbackDraft(msgspec.Struct, frozen=True, gc=False):
-    """A callback to be made: the finished body. `url` "" means the account's URL for `kind` at each attempt."""
+    """A callback to be made: the finished body. `url` "" means the account's URL for `kind` at each attempt. `instead`
+    of those of the same message that are still to be made.
+    """
 
     kind: str
     body: bytes
     url: str = ""
+    instead: bool = False
 
 
 class Ended(msgspec.Struct, frozen=True, gc=False):
@@ -538,6 +541,18 @@ class Missing(StoreError):
 
 class SchemaTooNew(StoreError):
     """The data were written by a newer version of the program."""
+
+
+class SchemaTooOld(StoreError):
+    """The data were written by an older version of the program, and bringing them up to date was not asked for."""
+
+
+class ForeignKeys(StoreError):
+    """The keys are not those that the data were made with."""
+
+
+class DataLost(StoreError):
+    """There were data in this folder, and now there are none."""
 
 
 Done = Callable[[Any], None]

@@ -105,6 +105,9 @@ class Maintenance(Protocol):
     def schema(self) -> Schema:
         """Raises `Unavailable` when the database cannot be read."""
 
+    def fingerprint(self) -> str:
+        """Of the keys that the data were made with; "" when they do not know. Raises `Unavailable`."""
+
     def size(self) -> Size:
         """Of its files now."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 from tests.conformance.store.books import Books, Engine, opened, report, run
 
@@ -44,14 +46,19 @@ def test_message_to_who_opted_out_is_rejected_refunded_and_told_and_the_others_a
     run(scenario())
 
 
-def test_message_that_is_not_covered_is_refused_whether_the_recipient_wants_it_or_not(engine: Engine) -> None:
+def test_message_that_is_refunded_at_once_takes_no_balance_from_the_others(engine: Engine) -> None:
     async def scenario() -> None:
         async with opened(engine) as books:
             account = await books.account(balance=15)
             await opt(books, account.id, NUMBER, out=True)
-            result = await books.store.apply(to(books, account.id, NUMBER, NUMBER))
-            assert result == [it.Kept.ENDED, it.Kept.REFUSED]
-            assert await books.balance(account.id) == 15
+            both = to(books, account.id, NUMBER, "1555", NUMBER, "1556")
+            alone = [to(books, account.id, NUMBER) for _ in range(20)]
+            results = await asyncio.gather(*(books.store.apply(one) for one in (*alone, both)))
+            assert results[:-1] == [[it.Kept.ENDED]] * 20
+            assert results[-1] == [it.Kept.ENDED, it.Kept.STORED, it.Kept.ENDED, it.Kept.REFUSED]
+            assert await books.balance(account.id) == 5
+            assert await books.store.apply(to(books, account.id, NUMBER)) == [it.Kept.ENDED]
+            assert await books.balance(account.id) == 5
 
     run(scenario())
 

@@ -14,7 +14,7 @@ from tests.conformance.store.books import Books, SqliteEngine, opened, run
 
 from heliograph.store import interface as it
 from heliograph.store.sqlite import SqliteStore, queries
-from heliograph.store.sqlite.engine import LOG_INDEX_BYTES, OLDEST_SQLITE, migrate
+from heliograph.store.sqlite.engine import LOG_INDEX_BYTES, OLDEST_SQLITE, _steps, migrate
 
 # Read from end to end, and why that is no harm.
 SCANNED = {
@@ -223,6 +223,113 @@ def test_migrations_are_applied_once_and_in_order(engine: SqliteEngine) -> None:
             books = await books.reopened(clean=clean)
         assert await books.store.read(lambda reads: reads.accounts()) == [account]
         await books.store.close()
+
+    run(scenario())
+
+
+def first_schema(engine: SqliteEngine) -> bytes:
+    """Data of the first version; the database's content."""
+    engine.folder.mkdir()
+    file = engine.folder / "heliograph.sqlite"
+    connection = apsw.Connection(str(file))
+    connection.execute(_steps()[0])
+    connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    return file.read_bytes()
+
+
+def test_short_commands_refuse_older_data_and_leave_them(engine: SqliteEngine) -> None:
+    before = first_schema(engine)
+
+    async def scenario() -> None:
+        with pytest.raises(it.SchemaTooOld, match="heliograph db migrate"):
+            await engine.new(exclusive=False).open()
+        assert (engine.folder / "heliograph.sqlite").read_bytes() == before
+        async with opened(engine) as books:
+            await books.account()
+        command = engine.new(exclusive=False)
+        await command.open()
+        await command.close()
+
+    run(scenario())
+
+
+def test_short_commands_read_while_another_process_writes(
+    engine: SqliteEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("heliograph.store.sqlite.engine.BUSY_MILLISECONDS", 0)
+
+    async def scenario() -> None:
+        async with opened(engine, fingerprint="ours") as books:
+            account = await books.account()
+            writing = apsw.Connection(str(engine.folder / "heliograph.sqlite"))
+            writing.execute("BEGIN IMMEDIATE")
+            command = engine.new(exclusive=False, fingerprint="ours")
+            await command.open()
+            assert await command.read(lambda reads: reads.accounts()) == [account]
+            await command.close()
+            writing.execute("ROLLBACK")
+            writing.close()
+
+    run(scenario())
+
+
+def test_data_know_the_keys_that_they_were_made_with(engine: SqliteEngine) -> None:
+    async def scenario() -> None:
+        async with opened(engine) as books:  # of before fingerprints
+            await books.account()
+        for exclusive, fingerprint, fits in (
+            (False, "theirs", True),  # nothing is adopted by a command
+            (True, "ours", True),
+            (True, "theirs", False),
+            (False, "theirs", False),
+            (False, "ours", True),
+            (True, "ours", True),
+        ):
+            store = engine.new(exclusive=exclusive, fingerprint=fingerprint)
+            if fits:
+                await store.open()
+                await store.close()
+            else:
+                with pytest.raises(it.ForeignKeys, match=r"keys\.json is not the one"):
+                    await store.open()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("left", [None, b"", "no tables"])
+def test_a_lost_database_is_noticed(engine: SqliteEngine, left: bytes | str | None) -> None:
+    file = engine.folder / "heliograph.sqlite"
+
+    async def scenario() -> None:
+        async with opened(engine) as books:
+            await books.account()
+        file.unlink()
+        if isinstance(left, bytes):
+            file.write_bytes(left)
+        elif left:
+            connection = apsw.Connection(str(file))
+            connection.execute("PRAGMA journal_mode = WAL; CREATE TABLE t (x); DROP TABLE t").fetchall()
+            connection.close()
+        for exclusive in (True, False):
+            with pytest.raises(it.DataLost, match="message ids would repeat"):
+                await engine.new(exclusive=exclusive).open()
+
+    run(scenario())
+
+
+def test_a_first_start_that_was_interrupted_begins_again(engine: SqliteEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr("heliograph.store.sqlite.engine._steps", lambda: [_steps()[0], "CREATE TABLE broken ("])
+            with pytest.raises(it.Unavailable):
+                await engine.new().open()
+        assert (engine.folder / "heliograph.sqlite").exists()
+        connection = apsw.Connection(str(engine.folder / "heliograph.sqlite"))
+        assert connection.execute("SELECT count(*) FROM sqlite_schema").get == 0  # the whole schema or none of it
+        connection.close()
+        async with opened(engine) as books:
+            await books.account()
 
     run(scenario())
 

@@ -54,8 +54,32 @@ def test_lines_of_the_same_header_are_one_list() -> None:
         ("for=203.0.113.9, proto=https", "10.0.0.1"),
     ],
 )
-def test_forwarded_comes_first(value: str, expected: str) -> None:
-    assert caller(("forwarded", value), ("x-forwarded-for", "7.7.7.7")) == expected
+def test_forwarded_is_read_from_its_end(value: str, expected: str) -> None:
+    assert caller(("forwarded", value)) == expected
+
+
+@pytest.mark.parametrize(
+    "value",
+    ['host="x;for=7.7.7.7";for=203.0.113.9', 'host="a,for=7.7.7.7", for=203.0.113.9', 'FOR="203.0.113.9"; by="\\""'],
+)
+def test_what_is_quoted_is_not_read_as_an_address(value: str) -> None:
+    assert caller(("forwarded", value)) == "203.0.113.9"
+
+
+@pytest.mark.parametrize("value", ['for="203.0.113.9', "for 203.0.113.9", ";;;", "for=203.0.113.9 x"])
+def test_a_malformed_header_is_not_believed(value: str) -> None:
+    assert caller(("forwarded", value)) == "10.0.0.1"
+
+
+def test_two_headers_that_disagree_are_not_believed() -> None:
+    """A proxy that writes one of them lets the other pass: it may be anything."""
+    assert caller(("forwarded", "for=7.7.7.7"), ("x-forwarded-for", "203.0.113.9")) == "10.0.0.1"
+    assert caller(("forwarded", "for=203.0.113.9"), ("x-forwarded-for", "6.6.6.6, 203.0.113.9")) == "203.0.113.9"
+
+
+def test_an_ipv4_proxy_is_one_however_its_address_is_written() -> None:
+    assert PROXIES.trusts("::ffff:10.1.2.3")
+    assert caller(("x-forwarded-for", "203.0.113.9, ::ffff:10.0.0.7"), peer="::ffff:10.0.0.1") == "203.0.113.9"
 
 
 def test_without_a_word_the_peer_is_the_caller() -> None:

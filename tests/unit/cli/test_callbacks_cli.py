@@ -177,6 +177,14 @@ def test_what_is_pending_is_left_alone_and_all_else_with_it(filled: Command, int
     assert listed(filled, "--state", "acknowledged") == [known_as(filled, TOLD)]
 
 
+def test_a_replay_that_goes_nowhere_says_so(filled: Command) -> None:
+    assert filled("callback", "replay", known_as(filled, FAILED)).err == ""
+    filled("account", "callbacks", "acme", "--dlr-url", "")
+    said = filled("callback", "replay", known_as(filled, TOLD)).err
+    assert "note: acme has no URL for its dlr callbacks" in said
+    assert "`heliograph account callbacks acme --dlr-url URL` sets one" in said
+
+
 def test_all_that_failed_are_replayed_page_by_page(filled: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     async def fail_all(store: it.Store) -> None:
         settled = [it.Settlement(one, False, True, "500", NOW) for one in (PENDING, MO)]
@@ -215,6 +223,16 @@ def test_a_text_cannot_break_the_table(filled: Command) -> None:
     printed = filled("inbound", "list").out.splitlines()
     assert len(printed) == 3
     assert r"two\nlines" in printed[1]
+
+
+def test_a_long_text_is_cut_short_in_the_table_only(filled: Command) -> None:
+    async def receive(store: it.Store) -> None:
+        carrier = await store.apply(it.RegisterCarrier("simulator"))
+        await store.apply(it.StoreInbound([it.InboundDraft(carrier, 1, "56912345678", "8300", "x" * 200, NOW + 700)]))
+
+    with_store(filled, receive)
+    assert f" {'x' * 59}…\n" in filled("inbound", "list").out
+    assert filled.json("inbound", "list")[0]["text"] == "x" * 200
 
 
 def test_what_is_unowned_is_no_accounts(filled: Command) -> None:

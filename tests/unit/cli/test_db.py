@@ -13,7 +13,7 @@ import pytest
 from tests.unit.cli.conftest import Command
 
 from heliograph.cli import db
-from heliograph.kit.keys import DATABASE
+from heliograph.kit.keys import DATABASE, load_or_create
 from heliograph.store.maintenance import Schema, Size
 from heliograph.store.sqlite import maintenance
 from heliograph.store.sqlite.maintenance import SqliteMaintenance
@@ -55,7 +55,7 @@ def test_a_backup_holds_database_and_keys_and_can_be_used_in_place_of_the_origin
     said = heliograph("db", "backup", str(copy)).out
     assert str(copy) in said
     assert "heliograph serve --data" in said
-    assert names(copy) == [DATABASE, "keys.json"]
+    assert names(copy) == [DATABASE, "installed", "keys.json"]
     assert (copy / "keys.json").read_bytes() == (heliograph.folder / "keys.json").read_bytes()
     shutil.rmtree(heliograph.folder)
     assert heliograph.json("account", "show", account, "--data", str(copy))["balance"] == "5.00"
@@ -77,7 +77,7 @@ def test_the_secret_that_only_the_demo_keeps_is_backed_up_too(
 ) -> None:
     (heliograph.folder / "demo-credentials.json").write_text("{}")
     files = heliograph.json("db", "backup", str(tmp_path / "copy"))["files"]
-    assert sorted(files) == ["demo-credentials.json", DATABASE, "keys.json"]
+    assert sorted(files) == ["demo-credentials.json", DATABASE, "installed", "keys.json"]
 
 
 def test_an_empty_folder_may_be_there_already(heliograph: Command, account: str, tmp_path: Path) -> None:
@@ -94,6 +94,13 @@ def test_a_backup_never_overwrites(heliograph: Command, account: str, tmp_path: 
     assert (target / DATABASE).stat().st_mtime_ns == before
     (tmp_path / "file").write_text("")
     assert "not a folder" in heliograph("db", "backup", str(tmp_path / "file"), code=3).err
+
+
+def test_a_backup_is_not_kept_in_what_it_is_a_backup_of(heliograph: Command, account: str) -> None:
+    (heliograph.folder / "empty").mkdir()
+    for place in (heliograph.folder, heliograph.folder / "copy", heliograph.folder / "empty"):
+        assert "is in the data folder" in heliograph("db", "backup", str(place), code=3).err
+    assert not (heliograph.folder / "copy").exists()
 
 
 def test_a_backup_goes_nowhere_but_where_a_folder_is(heliograph: Command, account: str, tmp_path: Path) -> None:
@@ -192,6 +199,127 @@ def older(database: Path) -> None:
     connection.execute(first.read_text()).fetchall()
     connection.execute("PRAGMA user_version = 1").fetchall()
     connection.close()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("account", "list"),
+        ("account", "topup", "x", "5"),
+        ("account", "create", "--name", "B", "--email", "b@example.com"),
+        ("message", "list"),
+        ("audit",),
+    ],
+)
+def test_no_other_command_touches_data_of_an_older_version(
+    heliograph: Command, account: str, words: tuple[str, ...]
+) -> None:
+    older(heliograph.folder / DATABASE)
+    before = (heliograph.folder / DATABASE).read_bytes()
+    said = heliograph(*words, code=3).err
+    assert "have schema 1" in said
+    assert "`heliograph db backup` and `heliograph db migrate` (or start the server)" in said
+    assert (heliograph.folder / DATABASE).read_bytes() == before
+    heliograph("db", "migrate")
+    heliograph("audit")
+
+
+def test_data_of_an_older_version_can_be_backed_up_and_measured(
+    heliograph: Command, account: str, tmp_path: Path
+) -> None:
+    older(heliograph.folder / DATABASE)
+    heliograph("db", "backup", str(tmp_path / "copy"))
+    assert heliograph.json("db", "stats", "--data", str(tmp_path / "copy"))["schema"] == 1
+
+
+# -- what belongs together
+
+
+@pytest.fixture
+def foreign(heliograph: Command, account: str, tmp_path: Path) -> Path:
+    """The keys of another installation in the place of ours, which are returned."""
+    load_or_create(tmp_path / "other")
+    ours = (heliograph.folder / "keys.json").rename(tmp_path / "ours.json")
+    shutil.copy2(tmp_path / "other" / "keys.json", heliograph.folder)
+    return ours
+
+
+@pytest.mark.parametrize("words", [("account", "list"), ("message", "list"), ("db", "backup", "copy")])
+def test_keys_of_another_installation_are_refused(heliograph: Command, foreign: Path, words: tuple[str, ...]) -> None:
+    said = heliograph(*words, code=3).err
+    assert "keys.json is not the one that this database was made with; restore it" in said
+    assert not Path("copy").exists()
+    foreign.replace(heliograph.folder / "keys.json")
+    heliograph(*words)
+
+
+def test_the_doctor_tells_of_keys_of_another_installation(heliograph: Command, foreign: Path) -> None:
+    printed = heliograph("doctor", code=1).out
+    assert "keys.json is not the one that this database was made with" in printed
+    assert "→ restore it from the backup" in printed
+    assert "1 problem" in printed
+
+
+def test_data_that_know_no_keys_adopt_those_that_they_are_served_with(
+    heliograph: Command, account: str, tmp_path: Path
+) -> None:
+    older(heliograph.folder / DATABASE)
+    heliograph("db", "migrate")
+    heliograph("account", "list")
+    (heliograph.folder / "keys.json").unlink()
+    load_or_create(tmp_path / "other")
+    shutil.copy2(tmp_path / "other" / "keys.json", heliograph.folder)
+    assert "is not the one" in heliograph("account", "list", code=3).err
+
+
+@pytest.mark.parametrize("empty", [True, False])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("account", "list"),
+        ("account", "create", "--name", "B", "--email", "b@example.com"),
+        ("message", "show", "1"),
+        ("db", "backup", "copy"),
+        ("db", "migrate"),
+        ("db", "stats"),
+    ],
+)
+def test_a_lost_database_is_not_made_anew(
+    heliograph: Command, account: str, words: tuple[str, ...], empty: bool
+) -> None:
+    database = heliograph.folder / DATABASE
+    if empty:
+        database.write_bytes(b"")
+    else:
+        database.unlink()
+    said = heliograph(*words, code=3).err
+    assert "is gone; restore it from the backup, or begin anew in another folder" in said
+    assert "repeat" in said
+    assert (database.read_bytes() == b"") if empty else not database.exists()
+
+
+def test_of_lost_keys_and_a_lost_database_neither_is_made_anew(heliograph: Command, account: str) -> None:
+    for name in (DATABASE, "keys.json"):
+        (heliograph.folder / name).unlink()
+    for words in (("account", "list"), ("account", "create", "--name", "B", "--email", "b@example.com")):
+        assert "is gone" in heliograph(*words, code=3).err
+    assert names(heliograph.folder) == ["installed"]
+    assert "is gone" in heliograph("doctor", code=1).out
+
+
+def test_a_folder_that_has_no_database_yet_gets_none_by_a_command_that_reads(heliograph: Command) -> None:
+    load_or_create(heliograph.folder)
+    assert "no database yet" in heliograph("account", "list", code=3).err
+    assert names(heliograph.folder) == ["keys.json"]
+    heliograph("account", "create", "--name", "B", "--email", "b@example.com")
+
+
+def test_a_restored_backup_notices_too_when_its_database_is_lost(
+    heliograph: Command, account: str, tmp_path: Path
+) -> None:
+    heliograph("db", "backup", str(tmp_path / "copy"))
+    (tmp_path / "copy" / DATABASE).unlink()
+    assert "is gone" in heliograph("account", "list", "--data", str(tmp_path / "copy"), code=3).err
 
 
 def test_nothing_is_migrated_under_a_running_server(heliograph: Command, account: str) -> None:

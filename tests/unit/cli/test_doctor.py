@@ -25,7 +25,7 @@ from heliograph.cli.diagnosis import (
     Verdict,
 )
 from heliograph.config import Settings
-from heliograph.kit.keys import DATABASE
+from heliograph.kit.keys import DATABASE, load_or_create
 from heliograph.store.maintenance import AccountLinks, CarrierLoad, Debtor, Schema, Size
 
 OK, WARNING, PROBLEM = Verdict.OK, Verdict.WARNING, Verdict.PROBLEM
@@ -85,7 +85,7 @@ def test_a_clock_that_cannot_be_right_is_told_of(facts: ClockFacts, verdict: Ver
 def permission_facts(
     *, folder: tuple[str, int] = ("sms", 0o700), file: tuple[str, int] = ("sms", 0o600), user: str = "sms"
 ) -> PermissionFacts:
-    return PermissionFacts(FileFacts("/d", *folder), [FileFacts("/d/keys.json", *file)], user, user == "root")
+    return PermissionFacts(FileFacts("/d", *folder), [FileFacts("/d/heliograph.sqlite", *file)], user, user == "root")
 
 
 @pytest.mark.parametrize(
@@ -408,9 +408,28 @@ def test_a_database_that_is_damaged_is_told_of(heliograph: Command, account: str
     examine(heliograph, code=1)
 
 
-def test_a_folder_whose_database_is_not_made_yet_is_sound(heliograph: Command, account: str) -> None:
-    (heliograph.folder / DATABASE).unlink()
+def test_a_folder_whose_database_is_not_made_yet_is_sound(heliograph: Command) -> None:
+    load_or_create(heliograph.folder)
     assert examine(heliograph)["database"][0][0] == "ok"
+
+
+def test_a_database_that_is_lost_is_told_of(heliograph: Command, account: str) -> None:
+    (heliograph.folder / DATABASE).unlink()
+    assert examine(heliograph, code=1)["database"][0][0] == "problem"
+    (heliograph.folder / DATABASE).touch()
+    printed = heliograph("doctor", code=1).out
+    assert "→ restore it from the backup, or begin anew in another folder" in printed
+    assert "1 problem" in printed
+    assert "no database yet" not in printed
+
+
+def test_keys_that_others_may_read_are_told_of_once(heliograph: Command, account: str) -> None:
+    (heliograph.folder / "keys.json").chmod(0o777)
+    found = examine(heliograph, code=1)
+    assert found["keys"][0][0] == "problem"
+    assert "permissions" not in found
+    (heliograph.folder / DATABASE).chmod(0o644)
+    assert [verdict for verdict, _ in examine(heliograph, code=1)["permissions"]] == ["warning"]
 
 
 def test_a_schema_of_a_newer_version_is_told_of(heliograph: Command, account: str) -> None:

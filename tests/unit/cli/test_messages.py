@@ -130,6 +130,10 @@ def test_a_list_goes_on_where_the_page_before_ended(heliograph: Command, stored:
         (("--since", "yesterday"), 2, "--since 'yesterday'"),
         (("--until", "2026-13-01"), 2, "a duration ago like 30m, 2h or 7d"),
         (("--before", "abc"), 2, "--before abc"),
+        (("--status", "foo"), 2, "'--status': 'foo' is not one of 'pending', 'sent'"),
+        (("--limit", "0"), 2, "'--limit': '0' is too little; give 1 or more"),
+        (("--limit", "99999"), 2, "'--limit': '99999' is too much; give 10000 or less"),
+        (("--limit", "abc"), 2, "'--limit': 'abc' is no whole number; write it in digits"),
     ],
 )
 def test_a_filter_that_makes_no_sense_is_named_with_a_remedy(

@@ -9,9 +9,18 @@ import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from heliograph.kit.keys import Keys, KeysError, TokenKey, load_or_create, write_private
+from heliograph.kit.keys import (
+    Keys,
+    KeysError,
+    TokenKey,
+    load_or_create,
+    lost_database,
+    mark_installed,
+    write_private,
+)
 
 
 def test_keys_are_made_once_and_stay(tmp_path: Path) -> None:
@@ -28,6 +37,27 @@ def test_secrets_have_256_bits_each_of_their_own(tmp_path: Path) -> None:
     every = [keys.tokens[0].secret, keys.ids, keys.webhooks]
     assert [len(secret) for secret in every] == [32] * 3
     assert len(set(every)) == 3
+
+
+def test_the_fingerprint_is_of_what_never_changes(tmp_path: Path) -> None:
+    keys = load_or_create(tmp_path)
+    print_ = keys.fingerprint()
+    assert len(bytes.fromhex(print_)) == 16
+    rotated = msgspec.structs.replace(keys, tokens=[*keys.tokens, TokenKey("b", bytes(32))])
+    assert rotated.fingerprint() == print_
+    others = [msgspec.structs.replace(keys, **{name: bytes(32)}).fingerprint() for name in ("ids", "webhooks")]
+    swapped = msgspec.structs.replace(keys, ids=keys.webhooks, webhooks=keys.ids).fingerprint()
+    assert len({print_, swapped, *others}) == 4
+
+
+def test_a_database_is_lost_when_there_was_one(tmp_path: Path) -> None:
+    assert lost_database(tmp_path) == ""
+    mark_installed(tmp_path)
+    assert "begin anew in another folder" in lost_database(tmp_path)
+    with pytest.raises(KeysError, match="is gone"):
+        load_or_create(tmp_path)
+    (tmp_path / "heliograph.sqlite").write_bytes(b"data")
+    assert lost_database(tmp_path) == ""
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])

@@ -54,10 +54,12 @@ def test_looking_does_not_count() -> None:
 
 def test_a_clock_that_is_set_back_forgets_nothing_early() -> None:
     log = SlidingLog()
-    log.admit(100_000, 2)
-    log.admit(50_000, 2)
-    assert not log.admit(50_001, 2).admitted
+    log.admit(3_690_000, 2)
+    log.admit(3_700_000, 2)
+    refused = log.admit(100_000, 2)  # an hour back, and none of the log's sixty seconds have passed
+    assert (refused.admitted, refused.reset_seconds) == (False, 51)
     assert not log.admit(150_000, 2).admitted
+    assert log.admit(151_000, 2).admitted
 
 
 @given(st.lists(st.integers(0, 20_000), min_size=1, max_size=200), st.integers(1, 20))

@@ -21,7 +21,7 @@ def body(public_id: str, recipient: str, status: Status, done_utc_ms: int) -> by
 
 
 def report(*ended: Ended) -> list[CallbackDraft | None]:
-    return Report(SimpleNamespace(reporting={1}), IDS, {1: body})(ended)  # type: ignore[arg-type]
+    return Report(SimpleNamespace(reporting={1}, intermediate=set()), IDS, {1: body})(ended)  # type: ignore[arg-type]
 
 
 def ended(message_id: int, account_id: int = 1, recipient: str = "56912340000") -> Ended:
@@ -41,7 +41,7 @@ def test_a_report_that_cannot_be_written_leaves_the_others_and_says_so(caplog: p
 
 
 def test_messages_count_as_ended_once_their_group_is_stored_and_never_when_it_is_not() -> None:
-    counting = Report(SimpleNamespace(reporting=set()), IDS, {})  # type: ignore[arg-type]
+    counting = Report(SimpleNamespace(reporting=set(), intermediate=set()), IDS, {})  # type: ignore[arg-type]
     counting([ended(5), ended(6)])
     assert not counting.ended
     counting.commit_failed([], Unavailable("the disk is full"))

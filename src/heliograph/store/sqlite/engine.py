@@ -23,8 +23,10 @@ from typing import IO, Any, TypeVar
 
 import apsw
 
+from heliograph.kit.keys import DATABASE, MARK, data_lost, foreign_keys, has_database, lost_database, mark_installed
 from heliograph.store import interface as it
 from heliograph.store.group import GroupCommit
+from heliograph.store.sqlite import queries
 from heliograph.store.sqlite.reads import Reads
 from heliograph.store.sqlite.writes import Writes
 
@@ -43,7 +45,9 @@ LOG_INDEX_BYTES = 512 * 1024  # of shared memory, for 64,000 pages of log
 class SqliteStore:
     """The store in one file, `heliograph.sqlite` in the data folder.
 
-    `exclusive` takes the lock of the serving process; without it the store is for short commands beside a server.
+    `exclusive` takes the lock of the serving process; without it the store is for short commands beside a server, which
+    needs no lock to be opened and does not `migrate` data of an older version, but refuses them. `fingerprint` is that
+    of the keys, by which new data, and old ones that have none, know them from then on.
     """
 
     def __init__(
@@ -51,12 +55,16 @@ class SqliteStore:
         folder: Path,
         *,
         exclusive: bool = False,
+        migrate: bool | None = None,
+        fingerprint: str = "",
         max_waiting_rows: int = 200_000,
         on_fatal: Callable[[it.StoreError], None] | None = None,
     ) -> None:
         self._folder = folder
-        self._path = folder / "heliograph.sqlite"
+        self._path = folder / DATABASE
         self._exclusive = exclusive
+        self._migrate = exclusive if migrate is None else migrate
+        self._fingerprint = fingerprint
         self._max_waiting_rows = max_waiting_rows
         self._on_fatal = on_fatal or (lambda error: None)
         self._lock: IO[str] | None = None
@@ -65,8 +73,8 @@ class SqliteStore:
         self._hooks: list[it.CommitHook] = []
 
     async def open(self) -> None:
-        """Take the data, migrate, start the threads. Raises `Unavailable` when another process serves them,
-        `SchemaTooNew`.
+        """Take the data, bring them up to date, start the threads. Raises `Unavailable` when another process serves
+        them, `SchemaTooNew`, `SchemaTooOld`, `ForeignKeys`, `DataLost`.
         """
         if tuple(map(int, apsw.sqlite_lib_version().split("."))) < OLDEST_SQLITE:
             raise it.Unavailable(
@@ -77,8 +85,10 @@ class SqliteStore:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if self._exclusive:
                 self._take_lock()
+            if trouble := lost_database(self._folder):
+                raise it.DataLost(trouble)
             writing = self._connect()
-            migrate(writing)
+            self._prepare(writing)
             if self._exclusive:
                 self._reserve_log_index(writing)
         except BaseException as error:
@@ -217,6 +227,36 @@ class SqliteStore:
         self._lock.write(str(os.getpid()))
         self._lock.flush()
 
+    def _prepare(self, connection: apsw.Connection) -> None:
+        """Have the data fit this program and these keys. What is in order is only read."""
+        installed = (self._folder / MARK).exists()
+        new = not schema_version(connection)
+        if new and installed:
+            raise it.DataLost(data_lost(self._folder))
+        if self._migrate or new:
+            migrate(connection)
+        else:
+            self._require_schema(connection)
+        if self._fingerprint:
+            known = connection.execute(queries.FINGERPRINT).get
+            if known is None and (self._migrate or new):
+                connection.execute(queries.KEEP_FINGERPRINT, (self._fingerprint,))
+                known = connection.execute(queries.FINGERPRINT).get
+            if known not in (None, self._fingerprint):
+                raise it.ForeignKeys(foreign_keys(self._folder))
+        if self._migrate or new:
+            mark_installed(self._folder)
+
+    def _require_schema(self, connection: apsw.Connection) -> None:
+        version, newest = schema_version(connection), newest_schema()
+        if version > newest:
+            raise _too_new(version, newest)
+        if version < newest:
+            raise it.SchemaTooOld(
+                f"the data in {self._folder} have schema {version}, this program's is {newest}; run"
+                " `heliograph db backup` and `heliograph db migrate` (or start the server)"
+            )
+
     def _reserve_log_index(self, connection: apsw.Connection) -> None:
         """Give the log's index in shared memory the room that it may need, while there is room.
 
@@ -241,6 +281,7 @@ class SqliteStore:
         return str(error)
 
     def _connect(self) -> apsw.Connection:
+        makes = self._migrate or not has_database(self._folder)
         umask = os.umask(0o077)
         try:
             connection = apsw.Connection(str(self._path), OPEN_FLAGS, statementcachesize=STATEMENTS_KEPT)
@@ -249,8 +290,9 @@ class SqliteStore:
         finally:
             os.umask(umask)
         connection.set_busy_timeout(BUSY_MILLISECONDS)
+        if makes:
+            connection.execute("PRAGMA journal_mode=WAL").fetchall()  # stays so, and writes if it was not
         for pragma in (
-            "journal_mode=WAL",
             "synchronous=FULL",
             f"wal_autocheckpoint={CHECKPOINT_PAGES}",
             "cache_size=-65536",
@@ -259,26 +301,48 @@ class SqliteStore:
         return connection
 
 
+def schema_version(connection: apsw.Connection) -> int:
+    """The version of the schema that the data have; 0 when there is nothing yet."""
+    return int(connection.execute("PRAGMA user_version").get)
+
+
+def newest_schema() -> int:
+    """The version of the schema that this program works with."""
+    return len(_steps())
+
+
 def migrate(connection: apsw.Connection) -> None:
-    """Bring the schema to this program's version, a transaction a step. Raises `SchemaTooNew`."""
-    folder = resources.files("heliograph.store.sqlite").joinpath("migrations")
-    steps = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
-    newest = len(steps)
-    version = connection.execute("PRAGMA user_version").get
-    if version > newest:
-        raise it.SchemaTooNew(
-            f"the data have schema {version}, this program knows {newest}: run the version that wrote them or later"
-        )
-    for number, step in enumerate(steps, start=1):
+    """Bring the schema to this program's version, a transaction a step; a new one is there whole or not at all. Raises
+    `SchemaTooNew`.
+    """
+    steps = _steps()
+    version = schema_version(connection)
+    if version > len(steps):
+        raise _too_new(version, len(steps))
+    while schema_version(connection) < len(steps):
         connection.execute("BEGIN IMMEDIATE")
         try:
-            if connection.execute("PRAGMA user_version").get < number:
-                connection.execute(step.read_text())
-                connection.execute(f"PRAGMA user_version = {number}")
+            done = schema_version(connection)  # another process may have been first
+            due = steps[done : done + 1] if done else steps
+            for step in due:
+                connection.execute(step)
+            connection.execute(f"PRAGMA user_version = {done + len(due)}")
             connection.execute("COMMIT")
         except BaseException:
             connection.execute("ROLLBACK")
             raise
+
+
+def _too_new(version: int, newest: int) -> it.SchemaTooNew:
+    return it.SchemaTooNew(
+        f"the data have schema {version}, this program knows {newest}: run the version that wrote them or later"
+    )
+
+
+def _steps() -> list[str]:
+    folder = resources.files("heliograph.store.sqlite").joinpath("migrations")
+    files = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
+    return [file.read_text() for file in files]
 
 
 def _sorted(error: apsw.Error) -> it.StoreError:

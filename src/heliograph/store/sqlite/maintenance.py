@@ -42,6 +42,8 @@ USER_TABLES = (
     "SELECT name, wr FROM pragma_table_list"
     " WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite%' ORDER BY name"
 )
+HAS_META = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'meta'"  # not before the second schema
+FINGERPRINT = "SELECT value FROM meta WHERE name = 'keys'"
 COUNT_UP_TO = 'SELECT count(*) FROM (SELECT 1 FROM "{table}" LIMIT {most})'
 ROWID_SPAN = 'SELECT (SELECT max(rowid) FROM "{table}") - (SELECT min(rowid) FROM "{table}") + 1'
 OLDEST_MESSAGE = "SELECT registered_utc_ms FROM request ORDER BY id LIMIT 1"
@@ -90,6 +92,11 @@ class SqliteMaintenance:
     def schema(self) -> Schema:
         with self._reading() as connection:
             return _schema(connection)
+
+    def fingerprint(self) -> str:
+        with self._reading() as connection:
+            known = connection.execute(HAS_META).get and connection.execute(FINGERPRINT).get
+            return str(known or "")
 
     def size(self) -> Size:
         with self._reading() as connection:

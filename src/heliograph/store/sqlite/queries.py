@@ -324,3 +324,8 @@ POSTINGS = "SELECT id, account_id, kind, amount_micros, request_id, message_id, 
 PAID_MESSAGES = (
     "SELECT id, request_id, account_id, price_micros, refunded FROM message WHERE id > ? ORDER BY id LIMIT ?"
 )
+
+# -- the installation
+
+FINGERPRINT = "SELECT value FROM meta WHERE name = 'keys'"
+KEEP_FINGERPRINT = "INSERT INTO meta VALUES ('keys', ?) ON CONFLICT DO NOTHING"

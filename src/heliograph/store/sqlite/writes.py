@@ -5,6 +5,7 @@ transaction.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import apsw
@@ -28,6 +29,7 @@ _ENDS_SENT = {
     if happening not in (None, Happening.RECEIPT_UNKNOWN)
 }
 _LOOSE = 0  # the run that is none
+_NOBODY: frozenset[str] = frozenset()
 _KEPT = {True: it.Kept.STORED, False: it.Kept.REFUSED}
 
 
@@ -97,6 +99,7 @@ class Writes:
         """Charge and store requests in order, against balances read once and written once per account."""
         available: dict[int, int] = {}
         spent: dict[int, int] = {}
+        charged: dict[int, int] = {}  # the same, and what is refunded at once
         opted_out: set[int] = set()  # accounts of which anybody wants nothing more
         requests: list[tuple[Any, ...]] = []
         messages: list[tuple[Any, ...]] = []
@@ -111,21 +114,24 @@ class Writes:
                 continue
             if account_id not in available:
                 available[account_id], any_opted_out = self._available(account_id)
-                spent[account_id] = 0
+                spent[account_id] = charged[account_id] = 0
                 if any_opted_out:
                     opted_out.add(account_id)
-            covered, cost = ledger.cover(
-                available[account_id] - spent[account_id], [item.price_micros for item in op.submissions]
-            )
+            refusing = self._opted_out(op) if account_id in opted_out else _NOBODY
+            # What goes back in this very transaction is in nobody's way.
+            prices = [0 if one.recipient in refusing else one.price_micros for one in op.submissions]
+            covered, cost = ledger.cover(available[account_id] - spent[account_id], prices)
             kept = [_KEPT[paid] for paid in covered]
-            if account_id in opted_out and op.report is not None:
-                endings.append((op.report, self._end_opted_out(op, kept)))
+            if refusing and op.report is not None:
+                endings.append((op.report, self._end_opted_out(op, kept, refusing)))
             results.append(kept)
             if op.once is not None:
                 self._answer(op.once, request, kept)
             if not any(covered):
                 continue
             spent[account_id] += cost
+            cost += sum(one.price_micros for one in op.submissions if one.recipient in refusing)
+            charged[account_id] += cost
             text = request.text
             requests.append(
                 (
@@ -159,7 +165,7 @@ class Writes:
         self._bulk(q.INSERT_REQUESTS, requests)
         self._bulk(q.INSERT_MESSAGES, messages)
         self._bulk(q.INSERT_POSTINGS, postings)
-        for account_id, cost in spent.items():
+        for account_id, cost in charged.items():
             if cost:
                 self._execute(q.ADD_TO_BALANCE, (-cost, account_id))
         for report, ended in endings:
@@ -171,11 +177,15 @@ class Writes:
         row = self._execute(q.BALANCE_AND_CREDIT, (account_id,)).get
         return (0, False) if row is None else (row[0] + row[1], bool(row[2]))
 
-    def _end_opted_out(self, op: it.Accept, kept: list[it.Kept]) -> list[it.Ending]:
+    def _opted_out(self, op: it.Accept) -> AbstractSet[str]:
+        """The recipients of a request that want nothing from its account."""
+        asked = msgspec.json.encode([one.recipient for one in op.submissions]).decode()
+        return {row[0] for row in self._execute(q.OPTED_OUT, (op.request.account_id, asked))}
+
+    @staticmethod
+    def _end_opted_out(op: it.Accept, kept: list[it.Kept], refusing: AbstractSet[str]) -> list[it.Ending]:
         """Mark in `kept` the messages whose recipients want none; they are stored and charged, and these end them."""
         request = op.request
-        asked = msgspec.json.encode([one.recipient for one in op.submissions]).decode()
-        refusing = {row[0] for row in self._execute(q.OPTED_OUT, (request.account_id, asked))}
         endings = []
         for index, one in enumerate(op.submissions):
             if kept[index] and one.recipient in refusing:
@@ -317,7 +327,10 @@ class Writes:
 
     def _tell(self, ended: list[it.Ended], report: it.Reporter) -> None:
         """Store the callbacks that the ends of these messages call for."""
-        drafts = zip(ended, report(ended), strict=True)
+        drafts = list(zip(ended, report(ended), strict=True))
+        for of, told in drafts:
+            if told is not None and told.instead:
+                self._execute(q.CANCEL_CALLBACKS, (of.message_id,))
         self._bulk(
             q.INSERT_CALLBACKS,
             [

@@ -12,6 +12,12 @@ CREATE TABLE inbound_number (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX inbound_number_by_account ON inbound_number (account_id);
 
+-- Facts about the installation: `keys`, the fingerprint of the keys that the data were made with.
+CREATE TABLE meta (
+  name  TEXT PRIMARY KEY,
+  value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- Messages from phones.
 CREATE TABLE inbound (
   id              INTEGER PRIMARY KEY,
