@@ -162,7 +162,7 @@ class Notify:
                 self._turns.leave(callback.account_id)
             added.append(self._settlement())
         if self._running:
-            telling = [op for op in ops if type(op) in _TELLING] if self._reporting else []
+            telling = [op for op in ops if _tells(op)] if self._reporting else []
             if telling:
                 self._turns.stored_late(min(map(_oldest, telling)))
             everybody = self._may_be_due or bool(telling)
@@ -278,13 +278,20 @@ def _settled(callback: it.Callback, attempted: Attempted, now_utc_ms: int) -> it
     return it.Settlement(callback.id, False, last, attempted.result, now_utc_ms, about, event if about else "")
 
 
+def _tells(op: it.Op[Any]) -> bool:
+    """Whether an operation may store callbacks that are due at once."""
+    return type(op) in _TELLING or (type(op) is it.StoreTaken and op.report is not None)
+
+
 def _oldest(op: it.Op[Any]) -> int:
     """The earliest time from which a callback that this operation stores is due."""
-    told: Sequence[it.Ending | it.PartReceipt] = ()
+    told: Sequence[it.Ending | it.PartReceipt | it.Took] = ()
     if isinstance(op, it.Finish):
         told = op.endings
     elif isinstance(op, it.StoreReceipts):
         told = op.receipts
+    elif isinstance(op, it.StoreTaken):
+        told = op.taken
     return min((one.at_utc_ms for one in told), default=_NEVER)
 
 

@@ -212,7 +212,7 @@ def test_account_that_asks_for_it_is_told_of_sent_besides_the_end(quick: Clocked
     quick.server.cli_here("account", "callbacks", account, "--intermediate")
     time.sleep(1.5)
     id_ = quick.client.submit(phone(), FULL)
-    until(quick, lambda: len(reported(quick, id_)) == 2)
+    until(quick, lambda: len(reported(quick, id_)) == 2, step=0.25)
     done, sent = sorted(quick.receiver.about(id_), key=lambda call: int(call.json()["status"]))
     assert [call.json()["status"] for call in (sent, done)] == [4, 1]
     assert sent.headers["webhook-id"] != done.headers["webhook-id"]
