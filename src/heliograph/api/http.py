@@ -323,9 +323,13 @@ class Connection(HttpToolsProtocol):
         """Serve a request that offers another protocol as if it did not (RFC 9110 §7.8).
 
         The parser has passed over the body, as it must when a connection changes hands; so a new one reads the request
-        again, without the offer. Java's client offers h2c with its first request, bodies included.
+        again, without the offer. Java's client offers h2c with its first request, bodies included. CONNECT asks for
+        what cannot be left out.
         """
         if self._deaf:
+            return
+        if self.method == b"CONNECT":
+            self._refuse(CallerError(errors.HTTP_MALFORMED, "CONNECT asks for a proxy, which this server is not."))
             return
         lines = [b"%b %b HTTP/%b" % (self.method, self.url, self.parser.get_http_version().encode())]
         lines += [b"%b: %b" % header for header in _without_upgrade(self.head)]

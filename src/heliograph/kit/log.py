@@ -10,7 +10,7 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -137,11 +137,13 @@ def request_ids() -> Callable[[], str]:
 
     Random and not counted, so that nobody learns from two of his own how many requests others made in between.
     """
-    return _request_ids().__next__
+    pool: list[str] = []
 
+    def next_id() -> str:
+        """No generator: one that an exception passes through, even a foreign one, is at its end for ever."""
+        if not pool:
+            fresh = secrets.token_hex(_ID_BYTES * _IDS_AT_ONCE)
+            pool.extend(f"req_{fresh[at : at + 2 * _ID_BYTES]}" for at in range(0, len(fresh), 2 * _ID_BYTES))
+        return pool.pop()
 
-def _request_ids() -> Iterator[str]:
-    while True:
-        pool = secrets.token_hex(_ID_BYTES * _IDS_AT_ONCE)
-        for start in range(0, len(pool), 2 * _ID_BYTES):
-            yield f"req_{pool[start : start + 2 * _ID_BYTES]}"
+    return next_id

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import socket
 import ssl
 import threading
@@ -691,3 +692,14 @@ def test_the_callers_address_is_a_trusted_proxys_word(open_door: Callable[..., R
         door.send(sms(None, forwarded), encode("GET", "/api/balance", [BEARER, forwarded]))
         wait_until(lambda door=door: len(door.logged) == 2)
         assert [line["client"] for line in door.logged] == [client] * 2
+
+
+@pytest.mark.parametrize("target", [b"/api/balance", b"/api/sms", b"/", b"/healthz", b"x:1", b"example.net"])
+def test_connect_is_refused_and_the_server_goes_on(door: Running, target: bytes) -> None:
+    with door.wire() as wire:
+        wire.send(b"CONNECT %b HTTP/1.1\r\nHost: x\r\n\r\nwhatever the tunnel would carry" % target)
+        answer = wire.read()
+    assert answer.status in (400, 405)
+    assert answer.header("link")
+    assert re.fullmatch("req_[0-9a-f]{20}", answer.header("x-request-id") or "")
+    assert [one.status for one in door.send(sms(), sms())] == [200, 200]
