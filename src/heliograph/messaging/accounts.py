@@ -19,12 +19,25 @@ class AccountStatus(StrEnum):
     SUSPENDED = "suspended"
 
 
+class Tier(StrEnum):
+    """How often an account may call 747 SMS, unless it has a limit of its own."""
+
+    STANDARD = "standard"
+    PREMIUM = "premium"
+
+    @property
+    def per_minute(self) -> int:
+        """Calls admitted in any sixty seconds."""
+        return 500 if self is Tier.PREMIUM else 100
+
+
 class Account(msgspec.Struct, frozen=True, kw_only=True):
     """An account's settings; its balance is the ledger's.
 
     `id` is internal, `ref` the id that people and the API see. `senders` None allows any sender, `countries` (ISO
     3166-1 alpha-2) None any destination, `networks` (CIDR) empty any caller. `sending` False only lets it receive and
-    read. `per_minute` is its rate limit, 0 for none. `inbound` are the numbers and short codes whose messages are its.
+    read. `per_minute` is a rate limit of its own, 0 for none; `tier` is what 747 SMS has otherwise. `inbound` are the
+    numbers and short codes whose messages are its.
     `intermediate` when it wants to be called back on SENT as well. `token_epoch` grows when tokens must die;
     `secret_generation` when the webhook secret is rotated. `revision` orders changes over the whole installation.
     """
@@ -41,6 +54,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     carrier: str = ""
     sending: bool = True
     per_minute: int = 0
+    tier: Tier = Tier.STANDARD
     countries: frozenset[str] | None = None
     networks: tuple[str, ...] = ()
     inbound: frozenset[str] = frozenset()

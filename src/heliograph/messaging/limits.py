@@ -14,13 +14,14 @@ WINDOW_MS = 60_000
 
 class Standing(msgspec.Struct, frozen=True):
     """Where a caller stands after an attempt. `reset_seconds` is when one more than `remaining` will be admitted, at
-    least 1, or 0 when nothing counts against the limit.
+    least 1, or 0 when nothing counts against the limit; `reset_utc_ms` is that moment.
     """
 
     admitted: bool
     limit: int
     remaining: int
     reset_seconds: int
+    reset_utc_ms: int
 
 
 class SlidingLog:
@@ -33,12 +34,16 @@ class SlidingLog:
 
     def admit(self, now_utc_ms: int, limit: int) -> Standing:
         """Admit one at this moment, or not, under a limit of at least 1 per sixty seconds."""
-        times = self._times
         self._forget(now_utc_ms)
-        admitted = len(times) < limit
+        admitted = len(self._times) < limit
         if admitted:
-            times.append(now_utc_ms)
-        return Standing(admitted, limit, max(0, limit - len(times)), self._reset_seconds(now_utc_ms, limit))
+            self.note(now_utc_ms)
+        return self._standing(now_utc_ms, limit, admitted=admitted)
+
+    def note(self, now_utc_ms: int) -> None:
+        """Count one that was admitted elsewhere."""
+        self._forget(now_utc_ms)
+        self._times.append(now_utc_ms)
 
     def count(self, now_utc_ms: int) -> int:
         """How many of the last sixty seconds there are."""
@@ -48,7 +53,7 @@ class SlidingLog:
     def standing(self, now_utc_ms: int, limit: int) -> Standing:
         """Where a caller stands, without an attempt; `admitted` tells whether one would be."""
         count = self.count(now_utc_ms)
-        return Standing(count < limit, limit, max(0, limit - count), self._reset_seconds(now_utc_ms, limit))
+        return self._standing(now_utc_ms, limit, admitted=count < limit)
 
     def _forget(self, now_utc_ms: int) -> None:
         times = self._times
@@ -59,9 +64,11 @@ class SlidingLog:
         while times and times[0] < now_utc_ms - WINDOW_MS:  # one that is sixty seconds old still counts
             times.popleft()
 
-    def _reset_seconds(self, now_utc_ms: int, limit: int) -> int:
-        if not self._times:
-            return 0
+    def _standing(self, now_utc_ms: int, limit: int, *, admitted: bool) -> Standing:
+        times = self._times
+        remaining = max(0, limit - len(times))
+        if not times:
+            return Standing(admitted, limit, remaining, 0, now_utc_ms)
         # A limit that was lowered leaves more in the log than it allows: the one whose end makes room decides.
-        decisive = self._times[max(0, len(self._times) - limit)]
-        return max(1, (decisive + WINDOW_MS - now_utc_ms) // 1000 + 1)
+        reset_utc_ms = times[max(0, len(times) - limit)] + WINDOW_MS + 1
+        return Standing(admitted, limit, remaining, max(1, -(-(reset_utc_ms - now_utc_ms) // 1000)), reset_utc_ms)

@@ -53,7 +53,8 @@ def normalise(value: str, policy: NumberPolicy, *, plus_required: bool, pointer:
 
 def _refusal(value: str, reason: str, pointer: str) -> errors.CallerError:
     shown = value if len(value) <= 40 else value[:40] + "…"
-    return errors.CallerError(errors.RECIPIENT_INVALID, f"{shown!r} {reason}.", pointer=pointer)
+    detail = f"{shown!r} {reason}."
+    return errors.CallerError(errors.RECIPIENT_INVALID, detail, pointer=pointer, facts={"value": shown})
 
 
 @lru_cache(8192)

@@ -28,6 +28,7 @@ class Status(IntEnum):
     UNDELIVERED = 4
     EXPIRED = 5
     UNKNOWN = 6
+    CANCELLED = 7
 
     @property
     def final(self) -> bool:
@@ -43,6 +44,7 @@ class Happening(Enum):
     TRIES_USED_UP = auto()  # or the rest of the parts refused after others were taken
     LAPSED = auto()  # its validity ended before it was sent
     LEFT_IN_DOUBT = auto()  # sent, no answer, and the carrier's policy sends it no more
+    CANCELLED = auto()  # by its account, before it was handed over
     OPTED_OUT = auto()  # the recipient wants no more messages from the account
     SILENT = auto()  # no receipt long after its validity
     RECEIPT_DELIVERED = auto()
@@ -67,6 +69,7 @@ TRANSITIONS: dict[tuple[Status, Happening], Status] = {
     (Status.PENDING, Happening.LAPSED): Status.EXPIRED,
     (Status.PENDING, Happening.LEFT_IN_DOUBT): Status.UNKNOWN,
     (Status.PENDING, Happening.OPTED_OUT): Status.REJECTED,
+    (Status.PENDING, Happening.CANCELLED): Status.CANCELLED,
     (Status.SENT, Happening.SILENT): Status.UNKNOWN,
     # A receipt proves that the message was taken, whatever is known of the answer (a link lost in between).
     **{(Status.PENDING, receipt): status for receipt, status in _RECEIPTS.items()},
@@ -75,7 +78,9 @@ TRANSITIONS: dict[tuple[Status, Happening], Status] = {
     **{(Status.UNKNOWN, receipt): status for receipt, status in _RECEIPTS.items() if status is not Status.UNKNOWN},
 }
 
-_REFUNDED = frozenset({Happening.REFUSED, Happening.TRIES_USED_UP, Happening.LAPSED, Happening.OPTED_OUT})
+_REFUNDED = frozenset(
+    {Happening.REFUSED, Happening.TRIES_USED_UP, Happening.LAPSED, Happening.OPTED_OUT, Happening.CANCELLED}
+)
 
 
 def after(status: Status, happening: Happening) -> Status | None:
@@ -91,17 +96,28 @@ def refunded(happening: Happening, *, parts_taken: int) -> bool:
 
 
 class Order(msgspec.Struct, frozen=True, gc=False):
-    """What a caller asked for, as a dialect read it: right in shape, not yet checked."""
+    """What a caller asked for, as a dialect read it: right in shape, not yet checked.
+
+    `send_at_utc_ms` 0 is at once, `validity_seconds` 0 the account's, `callback_url` "" the account's. With
+    `refuse_opted_out` a recipient that wants no messages is an error, else its message is accepted and ends at once.
+    """
 
     recipients: list[str]
     sender: str
     text: str
     charset: int
     plus_required: bool = False
+    reference: str | None = None
+    callback_url: str = ""
+    send_at_utc_ms: int = 0
+    validity_seconds: int = 0
+    refuse_opted_out: bool = False
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):
-    """What the messages of one call have in common. `id` is that of its first message."""
+    """What the messages of one call have in common. `id` is that of its first message, `trace` the call's request
+    id.
+    """
 
     id: int
     account_id: int
@@ -110,6 +126,10 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     text: Text
     registered_utc_ms: int
     expires_utc_ms: int
+    send_at_utc_ms: int = 0
+    reference: str | None = None
+    callback_url: str = ""
+    trace: str = ""
 
 
 class Submission(msgspec.Struct, gc=False):

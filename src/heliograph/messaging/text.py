@@ -165,7 +165,7 @@ def _compose(text: str, charset: int, max_segments: int) -> Text:
         detail = (
             f"The text needs {segments} segments and the limit is {max_segments}; shorten it or send several messages."
         )
-        raise CallerError(errors.TEXT_TOO_LONG, detail)
+        raise CallerError(errors.TEXT_TOO_LONG, detail, facts=_too_long(octets, encoding, segments, max_segments))
     return Text(body, encoding, segments)
 
 
@@ -209,6 +209,22 @@ def _read_percent(text: str) -> _Read:
         code = octets[pair.end() :][:1].hex().upper() or "nothing"
         raise _invalid(f"%1B followed by {code} is no character of the extension table (3GPP TS 23.038 §6.2.1.1).")
     return decode(octets, _GSM7), _GSM7, octets
+
+
+def _too_long(octets: bytes, encoding: Encoding, segments: int, max_segments: int) -> dict[str, int | str]:
+    """Lengths are in what an alphabet counts: septets, or UTF-16 units. `max_length` is how much of this very text
+    fits: a pair that would be cut goes into the next part whole, so a part may hold a unit less than it has room for.
+    """
+    capacity = _CAPACITY[encoding]
+    fitting = _parts(octets, encoding)[:max_segments]
+    room = capacity.alone if max_segments == 1 else sum(len(part) for part in fitting)
+    return {
+        "length": len(octets) // capacity.width,
+        "max_length": room // capacity.width,
+        "segments": segments,
+        "max_segments": max_segments,
+        "encoding": encoding.name.lower(),
+    }
 
 
 _READERS = {0: _read_any, 1: _read_gsm, 6: _read_hex, 8: _read_percent}

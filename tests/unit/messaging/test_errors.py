@@ -13,7 +13,7 @@ from types import ModuleType
 import pytest
 
 import heliograph
-from heliograph.messaging import errors
+from heliograph.messaging import errors, registry
 from heliograph.messaging.errors import REGISTRY, CallerError, CarrierError, Fault, HeliographError, Kind, OurFault
 
 KINDS = [value for value in vars(errors).values() if isinstance(value, Kind)]
@@ -32,26 +32,29 @@ def test_every_error_is_in_the_registry_under_its_code() -> None:
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.code)
 def test_every_error_says_what_happened_why_and_what_to_do(kind: Kind) -> None:
     assert re.fullmatch("[a-z][a-z0-9_]*", kind.code)  # it appears in URLs
-    for text in (kind.title, kind.cause, kind.remedy, kind.example):
-        assert text.strip()
     assert not kind.title.endswith(".")
-    for sentence in (kind.cause, kind.remedy):
+    for sentence in (kind.cause, kind.remedy, kind.charged):
         assert sentence.endswith(".")
         assert len(sentence) > 20
     assert kind.cause != kind.remedy
+    assert 2 <= len(kind.causes) <= 4, "the usual causes"
+    for cause in kind.causes:
+        assert len(cause) > 10
+        assert not cause.endswith("."), "it becomes a sentence where it is shown"
+    assert "charged" in kind.charged
     throttled = kind in (errors.RATE_LIMITED, errors.AUTH_THROTTLED)
     assert kind.retry == (kind.fault is not Fault.CALLER or throttled), "the caller's own mistakes stay what they are"
 
 
 def test_texts_are_each_errors_own() -> None:
-    for field in ("title", "cause", "example"):
+    for field in ("title", "cause", "causes"):
         texts = [getattr(kind, field) for kind in KINDS]
         assert len(set(texts)) == len(texts), field
 
 
 def test_code_cannot_be_registered_twice() -> None:
     with pytest.raises(ValueError, match="not_found"):
-        errors._kind("not_found", "t", "c", "r", "e")
+        registry._kind("not_found", "t", cause="c", causes=(), remedy="r")
     assert REGISTRY["not_found"] is errors.NOT_FOUND
 
 
@@ -103,3 +106,8 @@ def test_pointer_and_detail_reach_whoever_renders_the_error() -> None:
     several = (("/a", "missing"), ("/b", "not a string"))
     assert CallerError(errors.FIELD_INVALID, problems=several).problems == several
     assert OurFault(errors.OVERLOADED, retry_after_seconds=7).retry_after_seconds == 7
+
+
+def test_that_suspending_ends_tokens_is_told_where_it_is_met() -> None:
+    assert any("suspended" in cause for cause in errors.TOKEN_INVALID.causes)
+    assert "ended all its tokens" in errors.ACCOUNT_SUSPENDED.cause

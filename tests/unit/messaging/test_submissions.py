@@ -25,7 +25,9 @@ from heliograph.messaging.submissions import (
     refunded,
 )
 
-FINAL = {Status.DELIVERED, Status.REJECTED, Status.UNDELIVERED, Status.EXPIRED, Status.UNKNOWN}
+FINAL = {
+    *(Status.DELIVERED, Status.REJECTED, Status.UNDELIVERED, Status.EXPIRED, Status.UNKNOWN, Status.CANCELLED),
+}
 RECEIPTS = {happening for happening in Happening if happening.name.startswith("RECEIPT_")}
 
 
@@ -34,9 +36,9 @@ RECEIPTS = {happening for happening in Happening if happening.name.startswith("R
 
 def test_statuses_keep_their_stored_numbers() -> None:
     assert [status.name for status in sorted(Status)] == [
-        *("PENDING", "SENT", "DELIVERED", "REJECTED", "UNDELIVERED", "EXPIRED", "UNKNOWN")
+        *("PENDING", "SENT", "DELIVERED", "REJECTED", "UNDELIVERED", "EXPIRED", "UNKNOWN", "CANCELLED")
     ]
-    assert [int(status) for status in sorted(Status)] == list(range(7))
+    assert [int(status) for status in sorted(Status)] == list(range(8))
 
 
 def test_finals_are_those_that_customers_are_told() -> None:
@@ -83,6 +85,7 @@ def test_whole_table_by_hand() -> None:
     assert after(Status.PENDING, Happening.LAPSED) is Status.EXPIRED
     assert after(Status.PENDING, Happening.LEFT_IN_DOUBT) is Status.UNKNOWN
     assert after(Status.PENDING, Happening.OPTED_OUT) is Status.REJECTED
+    assert after(Status.PENDING, Happening.CANCELLED) is Status.CANCELLED
     assert after(Status.SENT, Happening.SILENT) is Status.UNKNOWN
     assert after(Status.SENT, Happening.RECEIPT_DELIVERED) is Status.DELIVERED
     assert after(Status.SENT, Happening.RECEIPT_REJECTED) is Status.REJECTED
@@ -92,12 +95,14 @@ def test_whole_table_by_hand() -> None:
     assert after(Status.PENDING, Happening.SILENT) is None
     for happening in set(Happening) - RECEIPTS - {Happening.SILENT}:
         assert after(Status.SENT, happening) is None
-    assert len(TRANSITIONS) == 6 + 1 + 5 + 5 + 4
+    assert len(TRANSITIONS) == 7 + 1 + 5 + 5 + 4
 
 
 def test_money_goes_back_only_for_messages_of_which_certainly_no_part_was_taken() -> None:
     back = {happening for happening in Happening if refunded(happening, parts_taken=0)}
-    assert back == {Happening.REFUSED, Happening.TRIES_USED_UP, Happening.LAPSED, Happening.OPTED_OUT}
+    assert back == {
+        *(Happening.REFUSED, Happening.TRIES_USED_UP, Happening.LAPSED, Happening.OPTED_OUT, Happening.CANCELLED),
+    }
     for happening in Happening:
         assert not refunded(happening, parts_taken=1)
         assert not refunded(happening, parts_taken=10)
