@@ -48,6 +48,7 @@ class Ended(msgspec.Struct, frozen=True, gc=False):
     recipient: str
     status: Status
     done_utc_ms: int
+    reads: Reads | None = None  # the store as it stands after that, for a dialect that tells more than this
 
 
 Reporter = Callable[[Sequence[Ended]], list[CallbackDraft | None]]
@@ -59,17 +60,22 @@ class Kept(IntEnum):
     REFUSED = 0  # not covered by the balance: it is not stored
     STORED = 1  # stored and paid
     ENDED = 2  # stored and at its end at once: the recipient has opted out
+    SCHEDULED = 3  # stored and paid, put aside until its time
+    OPTED_OUT = 4  # not stored: the recipient has opted out, and the caller wants to hear of it
 
 
 class Once(msgspec.Struct, frozen=True):
-    """What makes a request happen once: the caller's key for a route, the SHA-256 of its body, and the function that
-    writes the answer from what became of each submission. It is called by the store's writer.
+    """What makes a request happen once: the account's key for a route, the SHA-256 of its body, and the function that
+    writes the answer from what became of each submission, None for one that is not to be kept. It is called by the
+    store's writer.
     """
 
+    account_id: int
+    at_utc_ms: int
     route: str
     key: str
     body_sha256: bytes
-    answer: Callable[[Sequence[Kept]], bytes]
+    answer: Callable[[Sequence[Kept]], bytes | None]
 
 
 class Answered(msgspec.Struct, frozen=True):
@@ -91,6 +97,28 @@ class Accept(Op["list[Kept] | Answered"], frozen=True):
     submissions: list[Submission]
     once: Once | None = None
     report: Reporter | None = None
+    refuse_opted_out: bool = False
+
+
+class AcceptMany(Op["list[list[Kept]] | Answered"], frozen=True):
+    """Store several requests of one account as `Accept` does, in order, each with its own charge and without a `once`
+    of its own. `answer` of `once` gets what became of all their submissions, one after the other.
+    """
+
+    accepts: list[Accept]
+    once: Once | None = None
+
+
+class Cancel(Op["int | None"], frozen=True):
+    """Cancel a message that was certainly never sent, and refund it: it waits above its carrier's mark or is put aside,
+    no part of it was taken, and none is in doubt. Result: the number under which it waited, 0 when it was put aside;
+    None when it was not cancelled.
+    """
+
+    message_id: int
+    carrier_id: int
+    at_utc_ms: int
+    report: Reporter
 
 
 ONCE_MS = 24 * 3_600_000
@@ -101,6 +129,50 @@ class ForgetAnswers(Op[int], frozen=True):
     """Delete the oldest answers given before a time, at most `limit`. Result: how many."""
 
     before_utc_ms: int
+    limit: int
+
+
+class Failure(msgspec.Struct, frozen=True, gc=False):
+    """A request that was refused, or some messages of it (then `status` is 200), as its caller saw it. `account` is "-"
+    when nobody knows whose it was; `code` is the registry's, or several with commas between. `detail` is what the
+    caller was told, and on the next line what the server knows besides.
+    """
+
+    request_id: str
+    at_utc_ms: int
+    account: str
+    method: str
+    route: str
+    status: int
+    code: str
+    detail: str
+
+
+FAILURES_MS = 7 * 24 * 3_600_000
+"""How long a refused request is kept."""
+
+FAILURES_KEPT = 100_000
+"""How many refused requests are kept."""
+
+FAILURES_KEPT_EACH = 20_000
+"""How many of those of one account, or of callers whom nobody knows: a flood of one's pushes out only its own."""
+
+
+class StoreFailures(Op[None], frozen=True):
+    """Keep refused requests."""
+
+    failures: list[Failure]
+
+
+class ForgetFailures(Op[int], frozen=True):
+    """Delete the oldest refused requests, at most `limit`: first those beyond the newest `keep_each` of each account,
+    where callers whom nobody knows count as one, then those before a time, and those beyond the newest `keep` of all.
+    Result: how many.
+    """
+
+    before_utc_ms: int
+    keep: int
+    keep_each: int
     limit: int
 
 
@@ -302,6 +374,7 @@ class Settlement(msgspec.Struct, frozen=True, gc=False):
     event: str = ""
 
 
+UNWANTED = "the recipient wants no more messages from this account"  # the detail of a message that ends for that
 CALLED_BACK = "called back"  # the event of an attempt that failed
 REPLAYED = "replayed"  # the event of a new run of attempts
 
@@ -352,8 +425,8 @@ class UpdateAccount(Op[Account], frozen=True):
 
 
 class ReplaceCredentials(Op[Account], frozen=True):
-    """Give an account new credentials in place of those that it has in the same dialects, and end its tokens. Result:
-    the account after. Raises `Missing`, and `Conflict` when a public id is another account's.
+    """Give an account new credentials in place of those that it has in the same dialects. Result: the account after,
+    of a new revision. Raises `Missing`, and `Conflict` when a public id is another account's.
     """
 
     account_id: int
@@ -414,6 +487,10 @@ class StoredMessage(msgspec.Struct, frozen=True):
     expires_utc_ms: int
     ref: str
     detail: str
+    send_at_utc_ms: int
+    reference: str | None
+    callback_url: str
+    trace: str
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -469,8 +546,9 @@ class StoredInbound(msgspec.Struct, frozen=True):
 
 
 class MessageFilter(msgspec.Struct, frozen=True):
-    """Which messages are wanted; what is None or "" does not matter. Times are when they were registered, the second
-    one excluded.
+    """Which messages are wanted; what is None or "" does not matter. They were registered at `since_utc_ms` or later
+    and before `until_utc_ms`, and are to be sent after `due_after_utc_ms` and until `due_until_utc_ms`; what is sent at
+    once is due at 0.
     """
 
     account_id: int | None = None
@@ -480,6 +558,8 @@ class MessageFilter(msgspec.Struct, frozen=True):
     carrier_id: int | None = None
     since_utc_ms: int = 0
     until_utc_ms: int | None = None
+    due_after_utc_ms: int | None = None
+    due_until_utc_ms: int | None = None
 
 
 class CallbackFilter(msgspec.Struct, frozen=True):
@@ -597,6 +677,9 @@ class Reads(Protocol):
     def message(self, message_id: int) -> StoredMessage | None:
         """One message by internal id."""
 
+    def messages_of(self, message_ids: Sequence[int]) -> list[StoredMessage]:
+        """Those with these internal ids, in no order."""
+
     def messages(self, wanted: MessageFilter, limit: int, before_id: int | None = None) -> list[StoredMessage]:
         """The newest of those wanted, older than `before_id`."""
 
@@ -621,6 +704,12 @@ class Reads(Protocol):
     def answered(self, account_id: int, route: str, key: str, after_utc_ms: int) -> Answered | None:
         """The answer given after a time to a request with a key."""
 
+    def failure(self, request_id: str) -> Failure | None:
+        """The refused request with this id."""
+
+    def messages_traced(self, trace: str, since_utc_ms: int, until_utc_ms: int) -> list[StoredMessage]:
+        """The messages accepted by the request with this trace, which was registered between these times, in order."""
+
     def opt_outs(self, account_id: int, after: str, limit: int) -> list[str]:
         """Recipients that want nothing more from an account, by number, after one."""
 
@@ -640,7 +729,10 @@ class Reads(Protocol):
         """What waits for a carrier above a number, in order."""
 
     def due_retries(self, carrier_id: int, now_utc_ms: int, limit: int) -> list[Submission]:
-        """A carrier's messages whose time for another try has come, without a number yet."""
+        """A carrier's messages that were put aside and whose time has come, by time and id; without a number yet."""
+
+    def unwanted(self, submissions: Sequence[Submission]) -> frozenset[int]:
+        """The ids of those whose recipients want nothing more from their accounts."""
 
     def overdue(self, carrier_id: int, after_id: int, look_at: int, now_utc_ms: int) -> Overdue:
         """Of the next open messages of a carrier after an id those whose time is over."""

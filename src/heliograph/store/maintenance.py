@@ -35,7 +35,7 @@ class Rows(msgspec.Struct, frozen=True):
 
 
 class CarrierLoad(msgspec.Struct, frozen=True):
-    """A carrier's messages: `open` have no final status, `waiting` of those were never handed over."""
+    """A carrier's messages: `open` have no final status, `waiting` of those are in line, not put aside."""
 
     name: str
     open: int

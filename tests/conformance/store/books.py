@@ -157,11 +157,13 @@ class Books:
         segments: int = 1,
         carrier_id: int = 1,
         at_utc_ms: int = 1000,
+        send_at_utc_ms: int = 0,
     ) -> it.Accept:
         """A request of a message a price, with ids that follow the last one's."""
         first, self.next = self.next, self.next + len(prices)
         text = Text("x" * (153 * segments if segments > 1 else 5), Encoding.GSM7, segments)
-        request = Request(first, account_id, 1, "96000", text, at_utc_ms, at_utc_ms + 48 * HOUR)
+        expires = (send_at_utc_ms or at_utc_ms) + 48 * HOUR
+        request = Request(first, account_id, 1, "96000", text, at_utc_ms, expires, send_at_utc_ms)
         return it.Accept(
             request,
             [

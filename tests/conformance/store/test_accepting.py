@@ -26,7 +26,8 @@ def test_accepted_message_is_stored_as_it_was_given(engine: Engine) -> None:
         async with opened(engine) as books:
             account = await books.account()
             text = Text("Grüße 😀", Encoding.UCS2, 1)
-            request = Request(7, account.id, 2, "Büro", text, 1_000, 1_000 + HOUR)
+            told = {"reference": "order 17", "callback_url": "https://x/cb", "trace": "018f"}
+            request = Request(7, account.id, 2, "Büro", text, 1_000, 1_000 + HOUR, **told)  # type: ignore[arg-type]
             op = it.Accept(request, [Submission(7, request, "56912345678", 35_000, 3, 188, 1, 7)])
             assert await books.store.apply(op) == [True]
             assert await books.message(7) == it.StoredMessage(
@@ -51,6 +52,10 @@ def test_accepted_message_is_stored_as_it_was_given(engine: Engine) -> None:
                 expires_utc_ms=1_000 + HOUR,
                 ref="",
                 detail="",
+                send_at_utc_ms=0,
+                reference="order 17",
+                callback_url="https://x/cb",
+                trace="018f",
             )
             assert await books.postings() == [
                 (account.id, "TOPUP", 1_000_000, 0, 0),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 from tests.conformance.store.books import Engine, opened, report, run
 
@@ -187,7 +188,8 @@ def test_author_of_callbacks_sees_what_ended_and_may_decline(engine: Engine) -> 
             a, b = await books.accept(account.id, 2)
             endings = [it.Ending(one.id, Happening.REFUSED, 77) for one in (a, b)]
             await books.store.apply(it.Finish(endings, author))
-            assert seen == [it.Ended(one.id, account.id, 1, one.recipient, Status.REJECTED, 77) for one in (a, b)]
+            told = [msgspec.structs.replace(one, reads=None) for one in seen]
+            assert told == [it.Ended(one.id, account.id, 1, one.recipient, Status.REJECTED, 77) for one in (a, b)]
             assert await books.store.read(lambda reads: reads.callbacks_of(a.id)) == []
             (callback,) = await books.store.read(lambda reads: reads.callbacks_of(b.id))
             assert (callback.account_id, callback.kind, callback.url, callback.body) == (

@@ -114,3 +114,20 @@ def test_nothing_is_found_where_nothing_is(engine: Engine) -> None:
             assert await found(books, account_id=1, status=Status.SENT) == []
 
     run(scenario())
+
+
+@pytest.mark.parametrize("listed", [0, 1000])
+def test_what_is_sent_later_is_told_apart_by_when_it_is_due(engine: Engine, listed: int) -> None:
+    async def scenario() -> None:
+        async with opened(engine) as books:
+            account_id = (await books.account()).id
+            now, soon, late = [(await books.accept(account_id, send_at_utc_ms=due))[0].id for due in (0, 5000, 9000)]
+            if listed:
+                await books.store.apply(it.ListMessages(listed))
+            for at, due in ((0, [late, soon]), (4999, [late, soon]), (5000, [late]), (9000, [])):
+                assert await found(books, account_id=account_id, due_after_utc_ms=at) == due
+                rest = [one for one in (late, soon, now) if one not in due]
+                assert await found(books, account_id=account_id, due_until_utc_ms=at) == rest
+                assert await found(books, due_until_utc_ms=at) == rest
+
+    run(scenario())

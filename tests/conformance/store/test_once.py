@@ -23,7 +23,7 @@ def once(
 ) -> it.Accept:
     """A request with a key."""
     of = {"route": "sms", "key": "k", "body_sha256": BODY, **key}
-    wanted = it.Once(answer=rendered, **of)  # type: ignore[arg-type]
+    wanted = it.Once(account_id, at_utc_ms, answer=rendered, **of)  # type: ignore[arg-type]
     return msgspec.structs.replace(books.request(account_id, prices, at_utc_ms=at_utc_ms), once=wanted)
 
 
@@ -159,7 +159,7 @@ def test_answer_is_there_after_a_crash_and_one_that_was_not_stored_is_not(engine
         account = await books.account(balance=100)
         with engine.full_disk(books.store):
             many = msgspec.structs.replace(
-                books.request(account.id, [0] * 2000), once=it.Once("sms", "k", BODY, rendered)
+                books.request(account.id, [0] * 2000), once=it.Once(account.id, 1, "sms", "k", BODY, rendered)
             )
             with pytest.raises(it.Unavailable):
                 await books.store.apply(many)
@@ -168,5 +168,20 @@ def test_answer_is_there_after_a_crash_and_one_that_was_not_stored_is_not(engine
         assert await books.store.apply(once(books, account.id, [40])) == it.Answered(BODY, b"STORED")
         assert await charged(books) == [40]
         await books.store.close()
+
+    run(scenario())
+
+
+def test_an_answer_that_is_not_to_be_kept_leaves_the_key_free(engine: Engine) -> None:
+    async def scenario() -> None:
+        async with opened(engine) as books:
+            account = await books.account(balance=10)
+            poor = once(books, account.id, [40])
+            assert poor.once is not None
+            unkept = msgspec.structs.replace(poor.once, answer=lambda kept: None)
+            assert await books.store.apply(msgspec.structs.replace(poor, once=unkept)) == [it.Kept.REFUSED]
+            await books.store.apply(it.TopUp(account.id, 100, 1, ""))
+            assert await books.store.apply(once(books, account.id, [40])) == [it.Kept.STORED]
+            assert await books.store.apply(once(books, account.id, [40])) == it.Answered(BODY, b"STORED")
 
     run(scenario())

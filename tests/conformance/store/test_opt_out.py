@@ -95,3 +95,40 @@ def test_lists_come_by_number_in_pages(engine: Engine) -> None:
             assert await page("3", 10) == []
 
     run(scenario())
+
+
+def test_who_wants_to_hear_of_it_gets_an_error_and_pays_nothing(engine: Engine) -> None:
+    async def scenario() -> None:
+        async with opened(engine) as books:
+            account = await books.account(balance=25)
+            await opt(books, account.id, NUMBER, out=True)
+            accept = msgspec.structs.replace(
+                to(books, account.id, NUMBER, "1555", NUMBER, "1556", "1557"), refuse_opted_out=True
+            )
+            stored, refused, out = it.Kept.STORED, it.Kept.REFUSED, it.Kept.OPTED_OUT
+            assert await books.store.apply(accept) == [out, stored, out, stored, refused]
+            assert await books.balance(account.id) == 5
+            found = await books.store.read(lambda reads: reads.messages(it.MessageFilter(), 10))
+            assert [one.recipient for one in found] == ["1556", "1555"]
+            assert await books.store.apply(
+                msgspec.structs.replace(to(books, account.id, NUMBER), refuse_opted_out=True)
+            ) == [out]
+            assert [row[1] for row in await books.postings()] == ["TOPUP", "CHARGE"]
+
+    run(scenario())
+
+
+def test_error_of_who_opted_out_is_the_answer_to_a_repeat_too(engine: Engine) -> None:
+    async def scenario() -> None:
+        async with opened(engine) as books:
+            account = await books.account(balance=100)
+            await opt(books, account.id, NUMBER, out=True)
+            once = it.Once(account.id, 1000, "send", "k", b"1" * 32, lambda kept: kept[0].name.encode())
+            accept = msgspec.structs.replace(to(books, account.id, NUMBER), refuse_opted_out=True, once=once)
+            assert await books.store.apply(accept) == [it.Kept.OPTED_OUT]
+            await opt(books, account.id, NUMBER, out=False)
+            again = msgspec.structs.replace(to(books, account.id, NUMBER), refuse_opted_out=True, once=once)
+            assert await books.store.apply(again) == it.Answered(b"1" * 32, b"OPTED_OUT")
+            assert await books.balance(account.id) == 100
+
+    run(scenario())

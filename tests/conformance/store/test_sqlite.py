@@ -21,6 +21,7 @@ SCANNED = {
     "ACCOUNTS": {"account"},  # all of them are asked for: a command's list
     "BALANCES": {"balance"},  # all of them are asked for: an audit
     "CARRIERS": {"carrier"},  # a handful of rows
+    "CROWDED_FAILURES": {"failure"},  # about 100,000 small entries of an index, once a minute: 6 ms
 }
 
 
@@ -54,7 +55,7 @@ def plan(connection: apsw.Connection, sql: str) -> list[str]:
         try:
             return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", (None,) * count)]
         except apsw.BindingsError:
-            assert count < 3000
+            assert count < 4000
     raise AssertionError
 
 

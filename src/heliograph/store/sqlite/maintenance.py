@@ -56,10 +56,17 @@ NEWEST_TIME = (
 )
 # `status < 2` is how SQLite recognises the index of open messages; above the mark nothing was handed over.
 MARKS = "SELECT id, name, coalesce(number, 0) FROM carrier LEFT JOIN mark ON carrier_id = id ORDER BY name"
-COUNT_OPEN = "SELECT count(*) FROM message WHERE carrier_id = ? AND status < 2 AND id > ?"
+COUNT_OPEN = "SELECT count(*) FROM message WHERE carrier_id = ? AND status < 2"
+# Above the mark: first tries, then those that were put aside for another or for later and are in line again.
+COUNT_WAITING = (
+    "SELECT (SELECT count(*) FROM message WHERE carrier_id = ?1 AND status < 2 AND status = 0 AND id > ?2"
+    " AND NOT EXISTS (SELECT 1 FROM retry WHERE retry.message_id = message.id))"
+    " + (SELECT count(*) FROM retry WHERE carrier_id = ?1 AND number > ?2)"
+)
 OLDEST_WAITING = (
     "SELECT registered_utc_ms FROM request WHERE id ="
-    " (SELECT request_id FROM message WHERE carrier_id = ? AND status < 2 AND id > ? ORDER BY id LIMIT 1)"
+    " (SELECT request_id FROM message WHERE carrier_id = ? AND status < 2 AND status = 0 AND id > ?"
+    " AND NOT EXISTS (SELECT 1 FROM retry WHERE retry.message_id = message.id) ORDER BY id LIMIT 1)"
 )
 COUNT_PENDING_CALLBACKS = "SELECT count(*) FROM callback WHERE state = 'pending'"
 COUNT_FAILED_CALLBACKS = "SELECT count(*) FROM callback WHERE state = 'failed'"
@@ -266,8 +273,8 @@ def _carriers(connection: apsw.Connection) -> list[CarrierLoad]:
     return [
         CarrierLoad(
             name=name,
-            open=_number(connection, COUNT_OPEN, (id_, 0)),
-            waiting=_number(connection, COUNT_OPEN, (id_, mark)),
+            open=_number(connection, COUNT_OPEN, (id_,)),
+            waiting=_number(connection, COUNT_WAITING, (id_, mark)),
             oldest_waiting_utc_ms=_number(connection, OLDEST_WAITING, (id_, mark)),
         )
         for id_, name, mark in carriers

@@ -53,10 +53,29 @@ FORGET_ANSWERS = (
     "DELETE FROM answered WHERE (account_id, route, key) IN (SELECT account_id, route, key FROM answered WHERE answered_utc_ms <= ?"
     " ORDER BY answered_utc_ms LIMIT ?) RETURNING 1"
 )
+# Refused requests. By their ids, which begin with the time, they are nearly appended.
+INSERT_FAILURES = Bulk(
+    "INSERT OR IGNORE INTO failure (trace, at_utc_ms, account_id, method, route, status, code, detail) VALUES {rows}",
+    "(?,?,coalesce((SELECT id FROM account WHERE ref = ?), 0),?,?,?,?,?)",
+)
+CROWDED_FAILURES = "SELECT account_id, count(*) - ?1 FROM failure GROUP BY account_id HAVING count(*) > ?1"
+FORGET_FAILURES_OF = (
+    "DELETE FROM failure WHERE trace IN (SELECT trace FROM failure WHERE account_id = ?1 ORDER BY at_utc_ms LIMIT ?2)"
+    " RETURNING 1"
+)
+FORGET_FAILURES = (
+    "DELETE FROM failure WHERE trace IN (SELECT trace FROM failure WHERE at_utc_ms <= max(?1,"
+    " coalesce((SELECT at_utc_ms FROM failure WHERE at_utc_ms > 0 ORDER BY at_utc_ms DESC LIMIT 1 OFFSET ?2), 0)) ORDER BY at_utc_ms LIMIT ?3) RETURNING 1"
+)
+FAILURE = (
+    "SELECT at_utc_ms, coalesce((SELECT ref FROM account WHERE account.id = account_id), '-'), method, route, status, code, detail"
+    " FROM failure WHERE trace = ?"
+)
 # One row a request: appended.
 INSERT_REQUESTS = Bulk(
-    "INSERT INTO request (id, account_id, sender, text, encoding, segments, registered_utc_ms, expires_utc_ms) VALUES {rows}",
-    "(?,?,?,?,?,?,?,?)",
+    "INSERT INTO request (id, account_id, sender, text, encoding, segments, registered_utc_ms, expires_utc_ms, send_at_utc_ms, reference,"
+    " callback_url, trace) VALUES {rows}",
+    "(?,?,?,?,?,?,?,?,?,?,?,?)",
 )
 # One row a message: appended, and appended to the index of open messages.
 INSERT_MESSAGES = Bulk(
@@ -94,9 +113,22 @@ PUT_RETRIES = Bulk(
     " ON CONFLICT (message_id) DO UPDATE SET carrier_id = excluded.carrier_id, due_utc_ms = excluded.due_utc_ms, number = NULL",
     "(?,?,?)",
 )
+# Messages that are to be sent later, put aside from the beginning.
+PUT_ASIDE = Bulk("INSERT INTO retry (message_id, carrier_id, due_utc_ms) VALUES {rows}", "(?,?,?)")
+# The number under which a message waits of which nothing was ever sent, 0 while it is put aside; no row for any other.
+UNSENT = (
+    "SELECT coalesce(number, 0) FROM (SELECT iif(retry.message_id IS NULL, message.id, retry.number) AS number, mark.number AS to_number,"
+    " mark.part AS to_part FROM message LEFT JOIN retry ON retry.message_id = message.id LEFT JOIN mark ON mark.carrier_id = message.carrier_id"
+    " WHERE message.id = ?1 AND status = 0 AND doubted = 0 AND NOT EXISTS (SELECT 1 FROM part WHERE part.message_id = ?1))"
+    " WHERE number IS NULL OR (number, 1) > (coalesce(to_number, 0), coalesce(to_part, 0))"
+)
 DROP_RETRIES = Bulk("DELETE FROM retry WHERE message_id IN ({rows})", "?")
 COUNT_TRY = "UPDATE message SET tries = tries + ?2, doubted = doubted | ?3 WHERE id = ?1 AND status = 0"
-QUEUE_RETRY = "UPDATE retry SET number = ? WHERE message_id = ? AND number IS NULL RETURNING message_id"
+QUEUE_RETRIES = Bulk(
+    "WITH queued (id, number) AS (VALUES {rows}) UPDATE retry SET number = queued.number FROM queued"
+    " WHERE retry.message_id = queued.id AND retry.number IS NULL RETURNING message_id",
+    "(?,?)",
+)
 ADD_EVENT = (
     "INSERT INTO event (message_id, seq, at_utc_ms, event, detail)"
     " VALUES (?1, (SELECT coalesce(max(seq), 0) + 1 FROM event WHERE message_id = ?1), ?2, ?3, ?4)"
@@ -216,15 +248,19 @@ BALANCES = "SELECT account_id, balance_micros FROM balance"
 
 _MESSAGE = (
     "SELECT message.id, message.account_id, dialect, sender, recipient, text, encoding, segments, price_micros, refunded, carrier_id, operator_id,"
-    " operator_source, status, tries, registered_utc_ms, sent_utc_ms, done_utc_ms, expires_utc_ms, ref, detail"
+    " operator_source, status, tries, registered_utc_ms, sent_utc_ms, done_utc_ms, expires_utc_ms, ref, detail, send_at_utc_ms, reference,"
+    " callback_url, trace"
     " FROM message JOIN request ON request.id = message.request_id"
 )
 MESSAGE = f"{_MESSAGE} WHERE message.id = ?"
+MESSAGES_OF = Bulk(f"{_MESSAGE} WHERE message.id IN ({{rows}})", "?")
 # The newest below an id and from another on; NULL and '' match everything.
 _WANTED = (
     "message.id < :below AND message.id >= :first AND (:status IS NULL OR message.status = :status)"
     " AND (:carrier_id IS NULL OR message.carrier_id = :carrier_id) AND (:recipient = '' OR message.recipient = :recipient)"
     " AND (:sender = '' OR request.sender = :sender)"
+    " AND (:due_after IS NULL OR request.send_at_utc_ms > :due_after)"
+    " AND (:due_until IS NULL OR request.send_at_utc_ms <= :due_until)"
 )
 MESSAGES = f"{_MESSAGE} WHERE {_WANTED} ORDER BY message.id DESC LIMIT :limit"
 # Of one account: what is not listed yet, then the list.
@@ -237,6 +273,7 @@ LISTED_MESSAGES_OF_ACCOUNT = (
     " WHERE account_message.account_id = :account_id AND account_message.message_id < :below AND account_message.message_id >= :first"
     f" AND {_WANTED} ORDER BY account_message.message_id DESC LIMIT :limit"
 )
+MESSAGES_TRACED = f"{_MESSAGE} WHERE message.id >= ? AND message.id < ? AND trace = ? ORDER BY message.id"
 # The first request from an id on, and when it was registered: ids and times grow together.
 REQUEST_FROM = "SELECT id, registered_utc_ms FROM request WHERE id >= ? ORDER BY id LIMIT 1"
 LAST_REQUEST = "SELECT coalesce(max(id), 0) FROM request"
@@ -260,7 +297,8 @@ EVENTS = "SELECT at_utc_ms, event, detail FROM event WHERE message_id = ? ORDER 
 _SUBMISSION = "SELECT message.id, request_id, dialect, recipient, price_micros, message.carrier_id, operator_id, operator_source, {number}, tries, doubted FROM message"
 # What the messages of a request have in common, once a request.
 REQUESTS = Bulk(
-    "SELECT id, account_id, sender, text, encoding, segments, registered_utc_ms, expires_utc_ms FROM request WHERE id IN ({rows})",
+    "SELECT id, account_id, sender, text, encoding, segments, registered_utc_ms, expires_utc_ms, send_at_utc_ms, reference, callback_url, trace"
+    " FROM request WHERE id IN ({rows})",
     "?",
 )
 _FIRST_TRY = _SUBMISSION.format(number="message.id")
@@ -292,7 +330,12 @@ COUNT_WAITING = (
 COUNT_RETRIES = "SELECT count(*) FROM retry WHERE carrier_id = ? AND number > ?"
 DUE_RETRIES = (
     f"{_SUBMISSION.format(number='0')} JOIN retry ON retry.message_id = message.id"
-    " WHERE retry.carrier_id = ? AND retry.number IS NULL AND retry.due_utc_ms <= ? ORDER BY retry.due_utc_ms LIMIT ?"
+    " WHERE retry.carrier_id = ? AND retry.number IS NULL AND retry.due_utc_ms <= ? ORDER BY retry.due_utc_ms, retry.message_id LIMIT ?"
+)
+UNWANTED = Bulk(
+    "WITH asked (id, account_id, recipient) AS (VALUES {rows}) SELECT asked.id FROM asked CROSS JOIN opt_out"
+    " ON opt_out.account_id = asked.account_id AND opt_out.recipient = asked.recipient",
+    "(?,?,?)",
 )
 # Of the next open messages of a carrier those whose time is over: by the index of open messages, as many as are looked
 # at and not as many as are found. What is put aside has no number until it is due.

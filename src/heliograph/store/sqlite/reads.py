@@ -16,7 +16,7 @@ from heliograph.messaging.submissions import Request, Submission
 from heliograph.messaging.text import Encoding, Text
 from heliograph.store import interface as it
 from heliograph.store.sqlite import queries as q
-from heliograph.store.sqlite.rows import account_of, message_of
+from heliograph.store.sqlite.rows import account_of, message_of, trace_of
 
 _NO_END = 1 << 62
 
@@ -62,6 +62,9 @@ class Reads:
     def message(self, message_id: int) -> it.StoredMessage | None:
         return next((message_of(row) for row in self._execute(q.MESSAGE, (message_id,))), None)
 
+    def messages_of(self, message_ids: Sequence[int]) -> list[it.StoredMessage]:
+        return [message_of(row) for row in bulk(self._execute, q.MESSAGES_OF, [(id_,) for id_ in message_ids])]
+
     def messages(self, wanted: it.MessageFilter, limit: int, before_id: int | None = None) -> list[it.StoredMessage]:
         values: dict[str, Any] = {
             "account_id": wanted.account_id,
@@ -69,6 +72,8 @@ class Reads:
             "recipient": wanted.recipient,
             "sender": wanted.sender,
             "carrier_id": wanted.carrier_id,
+            "due_after": wanted.due_after_utc_ms,
+            "due_until": wanted.due_until_utc_ms,
             "first": self._first_id_from(wanted.since_utc_ms) if wanted.since_utc_ms else 0,
             "below": min(
                 before_id or _NO_END,
@@ -100,6 +105,14 @@ class Reads:
     def answered(self, account_id: int, route: str, key: str, after_utc_ms: int) -> it.Answered | None:
         rows = self._execute(q.ANSWERED, (account_id, route, key, after_utc_ms))
         return next((it.Answered(*row) for row in rows), None)
+
+    def failure(self, request_id: str) -> it.Failure | None:
+        rows = self._execute(q.FAILURE, (trace_of(request_id),))
+        return next((it.Failure(request_id, *row) for row in rows), None)
+
+    def messages_traced(self, trace: str, since_utc_ms: int, until_utc_ms: int) -> list[it.StoredMessage]:
+        first, below = self._first_id_from(since_utc_ms), self._first_id_from(until_utc_ms)
+        return [message_of(row) for row in self._execute(q.MESSAGES_TRACED, (first, below, trace))]
 
     def inbound(self, account_id: int | None, limit: int, before_id: int | None = None) -> list[it.StoredInbound]:
         return [it.StoredInbound(*row) for row in self._execute(q.INBOUND, (before_id or _NO_END, account_id, limit))]
@@ -169,6 +182,10 @@ class Reads:
     def due_retries(self, carrier_id: int, now_utc_ms: int, limit: int) -> list[Submission]:
         return self._submissions(self._execute(q.DUE_RETRIES, (carrier_id, now_utc_ms, limit)))
 
+    def unwanted(self, submissions: Sequence[Submission]) -> frozenset[int]:
+        asked = [(one.id, one.request.account_id, one.recipient) for one in submissions]
+        return frozenset(row[0] for row in bulk(self._execute, q.UNWANTED, asked))
+
     def overdue(self, carrier_id: int, after_id: int, look_at: int, now_utc_ms: int) -> it.Overdue:
         looked_at = (carrier_id, after_id, look_at)
         looked_to, count = next(iter(self._execute(q.LOOKED_TO, looked_at)))
@@ -198,9 +215,9 @@ class Reads:
         dialects = {row[1]: row[2] for row in found}
         requests: dict[int, Request] = {}
         for row in bulk(self._execute, q.REQUESTS, [(request_id,) for request_id in dialects]):
-            id_, account_id, sender, body, encoding, segments, registered, expires = row
+            id_, account_id, sender, body, encoding, segments, *rest = row
             text = Text(body, Encoding(encoding), segments)
-            requests[id_] = Request(id_, account_id, dialects[id_], sender, text, registered, expires)
+            requests[id_] = Request(id_, account_id, dialects[id_], sender, text, *rest)
         return [self._submission(row, requests[row[1]]) for row in found]
 
     def _submission(self, row: tuple[Any, ...], request: Request) -> Submission:

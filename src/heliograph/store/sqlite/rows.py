@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from heliograph.messaging.accounts import Account, AccountStatus
+from heliograph.messaging.accounts import Account, AccountStatus, Tier
 from heliograph.messaging.numbers import NumberPolicy
 from heliograph.messaging.submissions import Status
 from heliograph.store import interface as it
@@ -29,6 +29,7 @@ def _set(column: str | None) -> frozenset[str] | None:
 _CODECS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "status": (str, AccountStatus),
     "numbers": (str, NumberPolicy),
+    "tier": (str, Tier),
     "senders": (_json, _set),
     "countries": (_json, _set),
     "networks": (_json, lambda column: tuple(msgspec.json.decode(column, type=list[str]))),
@@ -52,6 +53,11 @@ def account_of(row: Sequence[Any]) -> Account:
 
 
 # -- messages
+
+
+def trace_of(request_id: str) -> str:
+    """What is stored of a request id."""
+    return request_id.removeprefix("req_")
 
 
 def message_of(row: Sequence[Any]) -> it.StoredMessage:

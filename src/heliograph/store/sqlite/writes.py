@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any
+from itertools import chain
+from typing import Any, cast
 
 import apsw
 import msgspec
@@ -15,11 +16,11 @@ from heliograph.messaging import delivery, ledger, submissions
 from heliograph.messaging.accounts import Account
 from heliograph.messaging.delivery import ReceiptState
 from heliograph.messaging.ledger import PostingKind
-from heliograph.messaging.submissions import Happening, Request, Status
+from heliograph.messaging.submissions import Happening, Status
 from heliograph.store import interface as it
 from heliograph.store.sqlite import queries as q
 from heliograph.store.sqlite.reads import Reads, bulk
-from heliograph.store.sqlite.rows import account_row
+from heliograph.store.sqlite.rows import account_row, trace_of
 
 _MAY_BE_REFUSED = (it.CreateAccount, it.UpdateAccount, it.ReplaceCredentials, it.SetCredit, it.TopUp)
 # What a receipt that stays makes of a message that is SENT, as stored.
@@ -31,6 +32,27 @@ _ENDS_SENT = {
 _LOOSE = 0  # the run that is none
 _NOBODY: frozenset[str] = frozenset()
 _KEPT = {True: it.Kept.STORED, False: it.Kept.REFUSED}
+_KEPT_FOR_LATER = {True: it.Kept.SCHEDULED, False: it.Kept.REFUSED}
+
+
+_ACCEPTING = (it.Accept, it.AcceptMany)
+
+
+class _Accepted:
+    """What the acceptances of a group come to, so far: rows to insert, and what the accounts have and spend."""
+
+    __slots__ = ("aside", "available", "charged", "endings", "messages", "opted_out", "postings", "requests", "spent")
+
+    def __init__(self) -> None:
+        self.available: dict[int, int] = {}
+        self.spent: dict[int, int] = {}
+        self.charged: dict[int, int] = {}  # the same, and what is refunded at once
+        self.opted_out: set[int] = set()  # accounts of which anybody wants nothing more
+        self.requests: list[tuple[Any, ...]] = []
+        self.messages: list[tuple[Any, ...]] = []
+        self.aside: list[tuple[int, int, int]] = []
+        self.postings: list[tuple[Any, ...]] = []
+        self.endings: list[tuple[it.Reporter, list[it.Ending]]] = []
 
 
 class Writes:
@@ -61,6 +83,9 @@ class Writes:
             it.StoreInbound: self._store_inbound,
             it.ReplayCallbacks: self._replay_callbacks,
             it.ForgetAnswers: self._forget_answers,
+            it.StoreFailures: self._store_failures,
+            it.ForgetFailures: self._forget_failures,
+            it.Cancel: self._cancel,
             it.TopUp: self._top_up,
             it.RegisterCarrier: self._register_carrier,
         }
@@ -73,8 +98,9 @@ class Writes:
         """Carry out all operations and return their results in order: acceptances together first, then the others one
         by one.
         """
-        accepted = self._accept([op for op in ops if type(op) is it.Accept])
-        return [next(accepted) if type(op) is it.Accept else self._one(op) for op in ops]
+        accepting: list[Any] = [op for op in ops if type(op) in _ACCEPTING]
+        accepted = self._accept(accepting)
+        return [next(accepted) if type(op) in _ACCEPTING else self._one(op) for op in ops]
 
     def _one(self, op: it.Op[Any]) -> Any:
         """One operation. What is wrong with it alone is its result and leaves no trace; the rest stands."""
@@ -95,82 +121,100 @@ class Writes:
 
     # -- accepting
 
-    def _accept(self, ops: list[it.Accept]) -> Iterator[list[it.Kept] | it.Answered]:
+    def _accept(self, ops: Sequence[it.Accept | it.AcceptMany]) -> Iterator[Any]:
         """Charge and store requests in order, against balances read once and written once per account."""
-        available: dict[int, int] = {}
-        spent: dict[int, int] = {}
-        charged: dict[int, int] = {}  # the same, and what is refunded at once
-        opted_out: set[int] = set()  # accounts of which anybody wants nothing more
-        requests: list[tuple[Any, ...]] = []
-        messages: list[tuple[Any, ...]] = []
-        postings: list[tuple[Any, ...]] = []
-        results: list[list[it.Kept] | it.Answered] = []
-        endings: list[tuple[it.Reporter, list[it.Ending]]] = []
+        new = _Accepted()
+        results: list[Any] = []
         for op in ops:
-            request = op.request
-            account_id = request.account_id
-            if op.once is not None and (answered := self._answered(op.once, request)):
+            if op.once is not None and (answered := self._answered(op.once)):
                 results.append(answered)
                 continue
-            if account_id not in available:
-                available[account_id], any_opted_out = self._available(account_id)
-                spent[account_id] = charged[account_id] = 0
-                if any_opted_out:
-                    opted_out.add(account_id)
-            refusing = self._opted_out(op) if account_id in opted_out else _NOBODY
-            # What goes back in this very transaction is in nobody's way.
-            prices = [0 if one.recipient in refusing else one.price_micros for one in op.submissions]
-            covered, cost = ledger.cover(available[account_id] - spent[account_id], prices)
-            kept = [_KEPT[paid] for paid in covered]
-            if refusing and op.report is not None:
-                endings.append((op.report, self._end_opted_out(op, kept, refusing)))
-            results.append(kept)
+            if type(op) is it.AcceptMany:
+                each = [self._keep(one, new) for one in op.accepts]
+                results.append(each)
+                kept = list(chain.from_iterable(each))
+            else:
+                kept = self._keep(cast(it.Accept, op), new)
+                results.append(kept)
             if op.once is not None:
-                self._answer(op.once, request, kept)
-            if not any(covered):
-                continue
-            spent[account_id] += cost
-            cost += sum(one.price_micros for one in op.submissions if one.recipient in refusing)
-            charged[account_id] += cost
-            text = request.text
-            requests.append(
-                (
-                    request.id,
-                    account_id,
-                    request.sender,
-                    text.body,
-                    int(text.encoding),
-                    text.segments,
-                    request.registered_utc_ms,
-                    request.expires_utc_ms,
-                )
-            )
-            dialect = request.dialect
-            messages.extend(
-                (
-                    m.id,
-                    request.id,
-                    account_id,
-                    m.carrier_id,
-                    dialect,
-                    m.recipient,
-                    m.price_micros,
-                    m.operator_id,
-                    m.operator_source,
-                )
-                for m, paid in zip(op.submissions, covered, strict=True)
-                if paid
-            )
-            postings.append((account_id, int(PostingKind.CHARGE), -cost, request.id, 0, request.registered_utc_ms, ""))
-        self._bulk(q.INSERT_REQUESTS, requests)
-        self._bulk(q.INSERT_MESSAGES, messages)
-        self._bulk(q.INSERT_POSTINGS, postings)
-        for account_id, cost in charged.items():
+                self._answer(op.once, kept)
+        self._bulk(q.INSERT_REQUESTS, new.requests)
+        self._bulk(q.INSERT_MESSAGES, new.messages)
+        self._bulk(q.PUT_ASIDE, new.aside)
+        self._bulk(q.INSERT_POSTINGS, new.postings)
+        for account_id, cost in new.charged.items():
             if cost:
                 self._execute(q.ADD_TO_BALANCE, (-cost, account_id))
-        for report, ended in endings:
+        for report, ended in new.endings:
             self._end(ended, report)
         return iter(results)
+
+    def _keep(self, op: it.Accept, new: _Accepted) -> list[it.Kept]:
+        """Decide what of a request is stored, and add that to what is new."""
+        request = op.request
+        account_id = request.account_id
+        spent = new.spent
+        if account_id not in spent:
+            new.available[account_id], any_opted_out = self._available(account_id)
+            spent[account_id] = new.charged[account_id] = 0
+            if any_opted_out:
+                new.opted_out.add(account_id)
+        refusing = self._opted_out(op) if account_id in new.opted_out else _NOBODY
+        wanted = op.submissions
+        if refusing and op.refuse_opted_out:
+            wanted = [one for one in wanted if one.recipient not in refusing]
+        # What goes back in this very transaction is in nobody's way.
+        prices = [0 if one.recipient in refusing else one.price_micros for one in wanted]
+        covered, cost = ledger.cover(new.available[account_id] - spent[account_id], prices)
+        send_at = request.send_at_utc_ms
+        words = _KEPT_FOR_LATER if send_at else _KEPT
+        kept = [words[paid] for paid in covered]
+        if wanted is not op.submissions:
+            left = iter(kept)
+            kept = [it.Kept.OPTED_OUT if one.recipient in refusing else next(left) for one in op.submissions]
+        elif refusing and op.report is not None:
+            new.endings.append((op.report, self._end_opted_out(op, kept, refusing)))
+        if not any(covered):
+            return kept
+        spent[account_id] += cost
+        cost += sum(one.price_micros for one in wanted if one.recipient in refusing)
+        new.charged[account_id] += cost
+        text, dialect = request.text, request.dialect
+        new.requests.append(
+            (
+                request.id,
+                account_id,
+                request.sender,
+                text.body,
+                int(text.encoding),
+                text.segments,
+                request.registered_utc_ms,
+                request.expires_utc_ms,
+                send_at,
+                request.reference,
+                request.callback_url,
+                request.trace,
+            )
+        )
+        new.messages.extend(
+            (
+                m.id,
+                request.id,
+                account_id,
+                m.carrier_id,
+                dialect,
+                m.recipient,
+                m.price_micros,
+                m.operator_id,
+                m.operator_source,
+            )
+            for m, paid in zip(wanted, covered, strict=True)
+            if paid
+        )
+        if send_at:
+            new.aside.extend((m.id, m.carrier_id, send_at) for m, paid in zip(wanted, covered, strict=True) if paid)
+        new.postings.append((account_id, int(PostingKind.CHARGE), -cost, request.id, 0, request.registered_utc_ms, ""))
+        return kept
 
     def _available(self, account_id: int) -> tuple[int, bool]:
         """What an account may spend, and whether anybody wants nothing more from it."""
@@ -190,22 +234,55 @@ class Writes:
         for index, one in enumerate(op.submissions):
             if kept[index] and one.recipient in refusing:
                 kept[index] = it.Kept.ENDED
-                detail = "the recipient wants no more messages from this account"
-                endings.append(it.Ending(one.id, Happening.OPTED_OUT, request.registered_utc_ms, detail=detail))
+                endings.append(it.Ending(one.id, Happening.OPTED_OUT, request.registered_utc_ms, detail=it.UNWANTED))
         return endings
+
+    def _cancel(self, op: it.Cancel) -> int | None:
+        number: int | None = self._execute(q.UNSENT, (op.message_id,)).get
+        if number is not None:
+            self._end([it.Ending(op.message_id, Happening.CANCELLED, op.at_utc_ms, detail="by its account")], op.report)
+        return number
 
     # -- requests that happen once
 
-    def _answered(self, once: it.Once, request: Request) -> it.Answered | None:
-        after = request.registered_utc_ms - it.ONCE_MS
-        return self._reads.answered(request.account_id, once.route, once.key, after)
+    def _answered(self, once: it.Once) -> it.Answered | None:
+        return self._reads.answered(once.account_id, once.route, once.key, once.at_utc_ms - it.ONCE_MS)
 
-    def _answer(self, once: it.Once, request: Request, kept: Sequence[it.Kept]) -> None:
-        values = (once.body_sha256, once.answer(kept), request.registered_utc_ms)
-        self._execute(q.INSERT_ANSWER, (request.account_id, once.route, once.key, *values))
+    def _answer(self, once: it.Once, kept: Sequence[it.Kept]) -> None:
+        answer = once.answer(kept)
+        if answer is not None:
+            values = (once.body_sha256, answer, once.at_utc_ms)
+            self._execute(q.INSERT_ANSWER, (once.account_id, once.route, once.key, *values))
 
     def _forget_answers(self, op: it.ForgetAnswers) -> int:
         return len(self._execute(q.FORGET_ANSWERS, (op.before_utc_ms, op.limit)).fetchall())
+
+    # -- requests that were refused
+
+    def _store_failures(self, op: it.StoreFailures) -> None:
+        self._bulk(
+            q.INSERT_FAILURES,
+            [
+                (
+                    trace_of(one.request_id),
+                    one.at_utc_ms,
+                    one.account,
+                    one.method,
+                    one.route,
+                    one.status,
+                    one.code,
+                    one.detail,
+                )
+                for one in op.failures
+            ],
+        )
+
+    def _forget_failures(self, op: it.ForgetFailures) -> int:
+        left = op.limit
+        for account_id, extra in self._execute(q.CROWDED_FAILURES, (op.keep_each,)).fetchall():
+            left -= len(self._execute(q.FORGET_FAILURES_OF, (account_id, min(extra, left))).fetchall())
+        left -= len(self._execute(q.FORGET_FAILURES, (op.before_utc_ms, op.keep, left)).fetchall())
+        return op.limit - left
 
     def _lease_ids(self, op: it.LeaseIds) -> int:
         return int(self._execute(q.LEASE_IDS, (op.count, "message")).get)
@@ -240,7 +317,8 @@ class Writes:
             at = {t.message_id: t.at_utc_ms for t in op.taken if t.last and t.tell}
             sent = self._bulk(q.MESSAGES_SENT, [(message_id,) for message_id in at])
             told = [
-                it.Ended(id_, account, dialect, phone, Status.SENT, at[id_]) for id_, account, dialect, phone in sent
+                it.Ended(id_, account, dialect, phone, Status.SENT, at[id_], self._reads)
+                for id_, account, dialect, phone in sent
             ]
             self._tell(told, op.report)
 
@@ -252,7 +330,9 @@ class Writes:
             self._execute(q.ADD_EVENT, (retry.message_id, retry.at_utc_ms, retry.event, retry.detail))
 
     def _requeue(self, op: it.Requeue) -> list[bool]:
-        return [self._execute(q.QUEUE_RETRY, (one.number, one.id)).get is not None for one in op.submissions]
+        queued = self._bulk(q.QUEUE_RETRIES, [(one.id, one.number) for one in op.submissions])
+        ids = {row[0] for row in queued}
+        return [one.id in ids for one in op.submissions]
 
     def _resend(self, op: it.Resend) -> None:
         for message_id in op.message_ids:
@@ -309,7 +389,9 @@ class Writes:
                     self._execute(q.CANCEL_CALLBACKS, (message_id,))
                 if status is Status.UNKNOWN:
                     self._keep_refs(message_id)
-                to_tell[message_id] = it.Ended(message_id, account_id, dialect, recipient, status, ending.at_utc_ms)
+                to_tell[message_id] = it.Ended(
+                    message_id, account_id, dialect, recipient, status, ending.at_utc_ms, self._reads
+                )
             if old == Status.PENDING:
                 tried.append((message_id,))
         self._bulk(q.END_MESSAGES, ended.values())
@@ -352,7 +434,7 @@ class Writes:
             for row in msgspec.json.decode(chunk, type=list[tuple[int, int, int, str]])
         ]
         self._bulk(q.END_SENT, [(r.message_id, int(_ENDS_SENT[r.state]), r.at_utc_ms) for r, _ in sent])
-        self._tell([it.Ended(*row, _ENDS_SENT[r.state], r.at_utc_ms) for r, row in sent], op.report)
+        self._tell([it.Ended(*row, _ENDS_SENT[r.state], r.at_utc_ms, self._reads) for r, row in sent], op.report)
         done = {r.message_id for r, _ in sent}
         unmatched: list[it.PartReceipt] = []
         endings: list[it.Ending] = []
@@ -494,7 +576,7 @@ class Writes:
             self._insert_credentials(account.id, op.credentials)
         except apsw.ConstraintError as error:
             raise it.Conflict("a public id among these credentials is another account's") from error
-        return self._update_account(it.UpdateAccount(account.id, {"token_epoch": account.token_epoch + 1}))
+        return self._update_account(it.UpdateAccount(account.id, {}))  # its revision tells the directory
 
     def _set_credit(self, op: it.SetCredit) -> int:
         balance = self._execute(q.SET_CREDIT, (op.credit_limit_micros, self._account(op.account_id).id)).get
