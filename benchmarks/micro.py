@@ -55,6 +55,7 @@ from heliograph.store.sqlite import SqliteStore
 
 GROUPS = 15
 GROUP_SECONDS = 0.02
+_FINGERPRINT = "0123456789ab"
 _ACCOUNT = Account(id=1, ref="acc_benchmark", name="B", email="b@example.net", senders=frozenset({load.SENDER}))
 _MANY = 100
 
@@ -150,8 +151,9 @@ async def pure(folder: Path) -> list[Line]:
     await numbers.start()
     directory = Directory(no_store)
     directory.accounts[_ACCOUNT.id] = _ACCOUNT
+    directory.fingerprints[_ACCOUNT.id] = frozenset({_FINGERPRINT})
     tokens = Tokens(keys, directory, clock)
-    token = tokens.issue(_ACCOUNT, realtime.AUDIENCE)
+    token = tokens.issue(_ACCOUNT, realtime.AUDIENCE, _FINGERPRINT)
     lines: list[Line] = []
 
     def add(what: str, call: Callable[[], object], per: int = 1) -> None:
@@ -212,9 +214,18 @@ class _ConstantSubmit:
         self._verdicts = [Verdict(4193366853543393)] * recipients
 
     def __call__(
-        self, account: Account, order: Order, dialect: int, answer: Answer, keyed: Keyed | None = None
+        self,
+        account: Account,
+        order: Order,
+        dialect: int,
+        answer: Answer,
+        keyed: Keyed | None = None,
+        request_id: str = "",
     ) -> None:
         answer(self._verdicts)
+
+    def batch(self, *_: object) -> None:
+        raise NotImplementedError
 
 
 async def door(folder: Path) -> list[Line]:
@@ -241,17 +252,20 @@ def _request_to(keys: Keys, submit: Submitting, recipients: int, logged: bool) -
     store = cast(it.Store, _NoStore())
     directory = Directory(store)
     directory.accounts[_ACCOUNT.id] = _ACCOUNT
+    directory.fingerprints[_ACCOUNT.id] = frozenset({_FINGERPRINT})
     tokens = Tokens(keys, directory, clock)
     access = AccessLog(lambda lines: None) if logged else None
     once, limits = Idempotency(store, clock), Limits(clock, failed_tokens_per_minute=30)
-    services = Services(directory, tokens, submit, once, limits, cast(Any, None), store, clock, list, access)
+    services = Services(
+        directory, tokens, submit, once, limits, cast(Any, None), cast(Any, None), "USD", store, clock, list, access
+    )
     api = build(services)
     config = uvicorn.Config(api, log_config=None, ws="none", lifespan="off", server_header=False)
     loop = asyncio.get_running_loop()
     connection = protocol_class(api, HttpLimits(), lean=True)(config, ServerState(), {}, loop)
     sink = _Sink()
     connection.connection_made(sink)
-    token = tokens.issue(_ACCOUNT, realtime.AUDIENCE)
+    token = tokens.issue(_ACCOUNT, realtime.AUDIENCE, _FINGERPRINT)
     request = itertools.cycle(
         [load.request("127.0.0.1:8747", token, body) for body in load.bodies(recipients, load.TEXT)]
     ).__next__

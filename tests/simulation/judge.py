@@ -38,6 +38,7 @@ def judge(world: World, life: Life) -> None:
     _money(world, life, messages)
     _callbacks(world, life, messages)
     _validities(world, messages)
+    _regrets(world, messages)
     for smsc in world.smscs:
         mine = {id_: message for id_, message in messages.items() if message.carrier_id == life.carrier_ids[smsc.name]}
         notes = {id_: look(lambda reads, id_=id_: reads.events(id_)) for id_ in mine}
@@ -75,7 +76,7 @@ def _customers(world: World, messages: dict[int, it.StoredMessage]) -> None:
         else:
             check(len(asked.answer) == len(asked.recipients), "not a verdict for every recipient")
             for verdict, recipient in zip(asked.answer, asked.recipients, strict=True):
-                if verdict.refused is not None:
+                if isinstance(verdict, HeliographError) or verdict.refused is not None:
                     continue
                 id_ = public.resolve(verdict.public_id)
                 check(id_ not in promised, f"id {id_} was given twice")
@@ -145,6 +146,20 @@ def _validities(world: World, messages: dict[int, it.StoredMessage]) -> None:
             world.happened[f"silent, {message.status.name}"] += 1
             given_up = message.expires_utc_ms + it.SILENCE_MS
             check(message.done_utc_ms >= given_up, f"message {id_} was given up before its time")
+
+
+def _regrets(world: World, messages: dict[int, it.StoredMessage]) -> None:
+    """What is cancelled was never taken, and gave its price back."""
+    on_wire = {one.submission.id for smsc in world.smscs for _, one in smsc.wire}
+    for id_, message in messages.items():
+        if message.status is Status.CANCELLED:
+            world.happened["cancelled, scheduled" if message.send_at_utc_ms else "cancelled"] += 1
+            taken = any(smsc.takes[id_, part] for smsc in world.smscs for part in range(1, message.segments + 1))
+            check(not taken, f"message {id_} was taken and is cancelled")
+            check(message.refunded or not message.price_micros, f"message {id_} was cancelled and not refunded")
+        check(message.status is Status.CANCELLED or id_ not in world.cancelled, f"message {id_} is not cancelled")
+        if message.send_at_utc_ms and id_ in on_wire:
+            world.happened["sent later"] += 1
 
 
 def _wire(smsc: Smsc, messages: dict[int, it.StoredMessage], notes: dict[int, int]) -> None:

@@ -42,9 +42,16 @@ def text_of(segments: int) -> Text:
 
 
 def request_of(
-    first: int, account_id: int, segments: int = 1, *, at_utc_ms: int = 1, lives_ms: int = 1 << 50
+    first: int,
+    account_id: int,
+    segments: int = 1,
+    *,
+    at_utc_ms: int = 1,
+    lives_ms: int = 1 << 50,
+    send_at_utc_ms: int = 0,
 ) -> Request:
-    return Request(first, account_id, DIALECT, "96000", text_of(segments), at_utc_ms, at_utc_ms + lives_ms)
+    expires = (send_at_utc_ms or at_utc_ms) + lives_ms
+    return Request(first, account_id, DIALECT, "96000", text_of(segments), at_utc_ms, expires, send_at_utc_ms)
 
 
 def report(ended: Sequence[it.Ended]) -> list[it.CallbackDraft | None]:
@@ -162,10 +169,13 @@ class Rig:
         price: int = PRICE,
         carrier: str = "scripted",
         lives_ms: int = 1 << 50,
+        send_in_ms: int = 0,
     ) -> it.Accept:
         """A request with numbers of this run."""
         first = self.ids.number(count)
-        request = request_of(first, self.account.id, segments, at_utc_ms=self.clock.now_utc_ms(), lives_ms=lives_ms)
+        now = self.clock.now_utc_ms()
+        send_at = now + send_in_ms if send_in_ms else 0
+        request = request_of(first, self.account.id, segments, at_utc_ms=now, lives_ms=lives_ms, send_at_utc_ms=send_at)
         carrier_id = self.dispatch.routes()[carrier]
         return it.Accept(
             request,

@@ -35,6 +35,7 @@ from heliograph.service.dispatch import Dispatch
 from heliograph.service.receive import Receive
 from heliograph.service.sequence import MessageIds
 from heliograph.service.submit import Submit as Accepting
+from heliograph.service.submit import Verdict
 from heliograph.service.upkeep import Upkeep
 from heliograph.store import interface as it
 
@@ -241,8 +242,11 @@ class Link:
         for one in submits:
             part = (one.submission.id, one.part)
             promise(now < one.submission.request.expires_utc_ms, f"{part} is on the wire after its validity")
+            promise(now >= one.submission.request.send_at_utc_ms, f"{part} is on the wire before its time")
             promise((one.submission.number, one.part) <= marks[0], f"{part} is on the wire and above the mark")
-            promise(store.ask("SELECT 1 FROM message WHERE id = ?", part[0]), f"{part} was never accepted")
+            found = store.ask("SELECT status FROM message WHERE id = ?", part[0])
+            promise(found, f"{part} was never accepted")
+            promise(found != [(Status.CANCELLED,)], f"{part} is on the wire and was cancelled")
             # A message that an earlier life handed over in part is sent again whole.
             again = smsc.seen.setdefault(part[0], self.life.number) != self.life.number
             if one.submission.number == part[0] and part not in smsc.parts_seen and not again:
@@ -397,6 +401,8 @@ class World:
         self.trouble = pick.choice((0.0, 0.05, 0.2, 0.5))
         self.silence = pick.choice((0.0, 0.0, 0.1))
         self.closings = pick.choice((0, 0, 2, 5))
+        self.later = pick.choice((0.0, 0.1, 0.5))
+        self.regrets = pick.choice((0, 3, 30))
         self.crashes = pick.choice((0, 1, 3, 6))
         self.commit_seconds = pick.choice((0.001, 0.02, 0.3))
         self.answer_seconds = pick.choice((0.002, 0.05, 1.0))
@@ -431,6 +437,8 @@ class World:
         self.happened: Counter[str] = Counter()
         self.accounts: dict[int, Account] = {}
         self.asked: list[Asked] = []
+        self.cancelled: set[int] = set()  # what customers were told is cancelled
+        self.cancelling: list[asyncio.Task[None]] = []
         self.life: Life | None = None
         self.lives = 0
         self.doubts: list[tuple[str, int]] = []
@@ -442,7 +450,7 @@ class World:
         with self._patched():
             await self._start()
             actions = [self._ask] * self.requests + [self._interrupt] * self.crashes + [self._turn_disk] * 4
-            actions += [self._close] * self.closings
+            actions += [self._close] * self.closings + [self._regret] * self.regrets
             self.pick.shuffle(actions)
             for action in actions:
                 await self._pass(self.pick.expovariate(1 / self.rhythm))
@@ -518,6 +526,7 @@ class World:
                 pick.choice(("56912345678", "447700900123", "12025550123")) for _ in range(pick.choice((1, 1, 2, 9)))
             ]
             text = "x" * pick.choice((5, 5, 5, 200, 400, 600))
+            send_at = self.clock.now_utc_ms() + pick.choice((1, 5_000, 40_000)) if pick.random() < self.later else 0
             asked = Asked(account.id, recipients, life)
 
             def answered(answer: Any, asked: Asked = asked) -> None:
@@ -527,7 +536,12 @@ class World:
 
             self.asked.append(asked)
             try:
-                life.accepting(account, Order(recipients, "96000", text, 0), DIALECT, answered)
+                if pick.random() < 0.2:
+                    orders = [Order([one], "96000", text, 0, send_at_utc_ms=send_at) for one in recipients]
+                    life.accepting.batch(account, orders, DIALECT, answered)
+                else:
+                    order = Order(recipients, "96000", text, 0, send_at_utc_ms=send_at)
+                    life.accepting(account, order, DIALECT, answered)
             except (errors.CarrierError, errors.OurFault) as error:
                 asked.answer = error
 
@@ -556,6 +570,31 @@ class World:
         smsc.closed_until = self.clock.now_utc_ms() + 1000 * self.pick.choice((5, 40, 120))
         await self._ask()
         await self._pass(self.pick.choice((0.1, 30, 70)))
+
+    async def _regret(self) -> None:
+        """Customers cancel some of what they sent lately, some of it twice."""
+        assert self.life is not None
+        answers = [asked.answer for asked in self.asked[-6:] if isinstance(asked.answer, list)]
+        public = PublicIds(KEY)
+        ids = [
+            public.resolve(one.public_id)
+            for answer in answers
+            for one in answer
+            if isinstance(one, Verdict) and one.public_id
+        ]
+        for _ in range(self.pick.choice((1, 1, 3, 20)) if ids else 0):
+            cancelling = self._cancel(self.life, self.pick.choice(ids))
+            self.cancelling.append(asyncio.get_running_loop().create_task(cancelling))
+        await settle()
+
+    async def _cancel(self, life: Life, message_id: int) -> None:
+        try:
+            message = await life.store.read(lambda reads: reads.message(message_id))
+            if await life.dispatch.cancel(message):
+                promise(message_id not in self.cancelled, f"message {message_id} was cancelled twice")
+                self.cancelled.add(message_id)
+        except (it.StoreError, errors.OurFault):
+            self.happened["not cancelled, for a fault"] += 1
 
     async def _turn_disk(self) -> None:
         self.disk_full = not self.disk_full
@@ -610,6 +649,11 @@ class World:
         assert self.life is not None
         while await self._applied(it.ListMessages(7)):
             pass
+        for cancelling in self.cancelling:
+            if cancelling.done():
+                cancelling.result()
+            else:
+                cancelling.cancel()  # its process died
         judge(self, self.life)
         self.life.die()
         await settle()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import secrets
 import time
 from collections.abc import Callable
@@ -128,22 +129,36 @@ class AccessLog:
         ]
 
 
-_ID_BYTES: Final = 10
-_IDS_AT_ONCE: Final = 512
+_TIME_DIGITS: Final = 11
+_RANDOM_DIGITS: Final = 9
+_IDS_AT_ONCE: Final = 1_024
+_REQUEST_ID: Final = re.compile(rf"req_([0-9a-f]{{{_TIME_DIGITS}}})[0-9a-f]{{{_RANDOM_DIGITS}}}")
 
 
-def request_ids() -> Callable[[], str]:
-    """A source of request ids: `req_` and 80 random bits in hexadecimal.
+def request_ids(now_utc_ms: Callable[[], int]) -> Callable[[], str]:
+    """A source of request ids: `req_`, the time in ms (11 hexadecimal digits) and 36 random bits (9).
 
-    Random and not counted, so that nobody learns from two of his own how many requests others made in between.
+    The time is what a request is found by. The rest is random and not counted, so that nobody learns from two of his
+    own how many requests others made in between.
     """
     pool: list[str] = []
+    shown, begins = 0, ""  # of a busy server many ids begin alike
 
     def next_id() -> str:
         """No generator: one that an exception passes through, even a foreign one, is at its end for ever."""
+        nonlocal shown, begins
+        now = now_utc_ms()
+        if now != shown:
+            shown, begins = now, f"req_{now:011x}"
         if not pool:
-            fresh = secrets.token_hex(_ID_BYTES * _IDS_AT_ONCE)
-            pool.extend(f"req_{fresh[at : at + 2 * _ID_BYTES]}" for at in range(0, len(fresh), 2 * _ID_BYTES))
-        return pool.pop()
+            fresh = secrets.token_hex(_RANDOM_DIGITS * _IDS_AT_ONCE // 2)
+            pool.extend(fresh[at : at + _RANDOM_DIGITS] for at in range(0, len(fresh), _RANDOM_DIGITS))
+        return begins + pool.pop()
 
     return next_id
+
+
+def time_of_request(request_id: str) -> int | None:
+    """When a request with this id was received, in ms UTC; None for what is no request id."""
+    match = _REQUEST_ID.fullmatch(request_id)
+    return int(match[1], 16) if match else None

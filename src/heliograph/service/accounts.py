@@ -26,6 +26,7 @@ from heliograph.store.interface import Credential, Store, StoreError
 TOKEN_SECONDS = 3600
 REFRESH_SECONDS = 0.5
 _TOKENS_REMEMBERED = 50_000
+_NONE: frozenset[str] = frozenset()
 _log = logging.getLogger(__name__)
 
 
@@ -41,6 +42,7 @@ class Directory:
         self.intermediate: set[int] = set()  # of these, those that want to hear of SENT as well
         self._owners: dict[str, int] = {}
         self._credentials: dict[tuple[int, str], tuple[int, bytes]] = {}
+        self.fingerprints: dict[int, frozenset[str]] = {}  # of an account's present credentials, for tokens
 
     async def refresh(self) -> None:
         """Take in what changed since the last time."""
@@ -51,6 +53,7 @@ class Directory:
             self._note(account)
             for key in [key for key, (owner, _) in self._credentials.items() if owner == account.id]:
                 del self._credentials[key]
+            self.fingerprints[account.id] = frozenset(_fingerprint(one.secret_sha256) for one in credentials)
             for credential in credentials:
                 self._credentials[credential.dialect, credential.public_id] = (account.id, credential.secret_sha256)
         self._refreshed = time.monotonic()
@@ -95,22 +98,33 @@ class Directory:
             raise errors.CallerError(errors.CREDENTIALS_INVALID, "No account has these client credentials.")
         return account
 
+    def fingerprint(self, dialect: int, public_id: str) -> str:
+        """What a token says of the credentials that it is issued for, which must exist."""
+        _, secret_sha256 = self._credentials[dialect, public_id]
+        return _fingerprint(secret_sha256)
+
+
+def _fingerprint(secret_sha256: bytes) -> str:
+    """48 bits: too few to find a secret by, enough that no secret has the one of that before it."""
+    return secret_sha256[:6].hex()
+
 
 class Tokens:
-    """Access tokens: JWTs under HS256, bound to a dialect (`aud`), an account (`sub`) and its token epoch.
+    """Access tokens: JWTs under HS256, bound to a dialect (`aud`), an account (`sub`), its token epoch and the
+    credentials that they were issued for (`cred`, a fingerprint; tokens of older versions have none).
 
-    A verified token is remembered, because verifying costs 47 µs; the account's epoch is compared every time, so a
-    rotation or suspension that raises it kills tokens as soon as the directory has heard of it.
+    A verified token is remembered, because verifying costs 47 µs; epoch and fingerprint are compared every time, so a
+    suspension, which raises the epoch, and new credentials kill tokens as soon as the directory has heard of them.
     """
 
     def __init__(self, keys: Keys, directory: Directory, clock: Clock) -> None:
         self._keys = keys
         self._directory = directory
         self._clock = clock
-        self._verified: dict[tuple[str, str], tuple[int, int, int]] = {}
+        self._verified: dict[tuple[str, str], tuple[int, int, int, str]] = {}
 
-    def issue(self, account: Account, audience: str) -> str:
-        """A token for `TOKEN_SECONDS`."""
+    def issue(self, account: Account, audience: str, fingerprint: str) -> str:
+        """A token for `TOKEN_SECONDS`, or until the credentials with this fingerprint are replaced."""
         now = self._clock.now_utc_ms() // 1000
         kid, secret = self._keys.signing_key()
         claims: dict[str, Any] = {
@@ -118,6 +132,7 @@ class Tokens:
             "aid": account.id,
             "aud": audience,
             "epoch": account.token_epoch,
+            "cred": fingerprint,
             "iat": now,
             "exp": now + TOKEN_SECONDS,
             "jti": secrets.token_urlsafe(9),
@@ -132,13 +147,18 @@ class Tokens:
             if len(self._verified) >= _TOKENS_REMEMBERED:
                 self._verified.clear()
             self._verified[token, audience] = known
-        account_id, epoch, expires_utc_s = known
+        account_id, epoch, expires_utc_s, fingerprint = known
         account = self._directory.accounts.get(account_id)
-        if account is None or epoch != account.token_epoch or self._clock.now_utc_ms() >= expires_utc_s * 1000:
+        if (
+            account is None
+            or epoch != account.token_epoch
+            or (fingerprint and fingerprint not in self._directory.fingerprints.get(account_id, _NONE))
+            or self._clock.now_utc_ms() >= expires_utc_s * 1000
+        ):
             raise errors.CallerError(errors.TOKEN_INVALID, "The access token expired or was revoked; get a new one.")
         return account
 
-    def _decode(self, token: str, audience: str) -> tuple[int, int, int]:
+    def _decode(self, token: str, audience: str) -> tuple[int, int, int, str]:
         try:
             secret = self._keys.verification_key(str(jwt.get_unverified_header(token).get("kid", "")))
             if secret is None:
@@ -150,7 +170,7 @@ class Tokens:
                 audience=audience,
                 options={"require": ["sub", "aid", "aud", "epoch", "exp"], "verify_exp": False, "verify_iat": False},
             )
-            return int(claims["aid"]), int(claims["epoch"]), int(claims["exp"])
+            return int(claims["aid"]), int(claims["epoch"]), int(claims["exp"]), str(claims.get("cred", ""))
         except (jwt.InvalidTokenError, ValueError, TypeError) as error:
             raise errors.CallerError(
                 errors.TOKEN_INVALID, "The access token was not issued here for this API; get a new one."
@@ -171,3 +191,20 @@ class Secrets(msgspec.Struct, frozen=True):
 def new_secrets(id_prefix: str, secret_prefix: str) -> Secrets:
     """An id of 96 and a secret of 256 random bits, each behind its dialect's prefix."""
     return Secrets(id_prefix + secrets.token_hex(12), secret_prefix + secrets.token_urlsafe(32))
+
+
+class CredentialKind(msgspec.Struct, frozen=True):
+    """The credentials of an API: its name in files and options, its dialect, what it calls the public id and the secret
+    and how these begin.
+    """
+
+    api: str
+    dialect: int
+    id_name: str
+    secret_name: str
+    id_prefix: str
+    secret_prefix: str
+
+    def new(self) -> Secrets:
+        """Credentials that nobody has yet."""
+        return new_secrets(self.id_prefix, self.secret_prefix)

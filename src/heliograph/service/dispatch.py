@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import repeat
 from typing import Any
@@ -16,7 +16,7 @@ from heliograph.carriers.interface import Carrier
 from heliograph.kit.clock import Clock
 from heliograph.messaging import errors
 from heliograph.messaging.retry import DoubtPolicy
-from heliograph.messaging.submissions import Draft, Happening
+from heliograph.messaging.submissions import Draft, Happening, Submission
 from heliograph.service import lane as lanes
 from heliograph.service.lane import Lane
 from heliograph.service.receive import Receive
@@ -109,22 +109,34 @@ class Dispatch:
     def before_commit(self, ops: Sequence[it.Op[Any]]) -> list[it.Op[Any]]:
         """See `CommitHook`."""
         for op in ops:
-            if type(op) is it.Accept or type(op) is it.Requeue:
-                for submission in op.submissions:
+            for handed in _handed_over(op):
+                for submission in handed.submissions:
                     self.lanes[submission.carrier_id].enters(submission)
+        cancels = [op for op in ops if type(op) is it.Cancel]
+        for carrier_id in {op.carrier_id for op in cancels} & self.lanes.keys():
+            asked = frozenset(op.message_id for op in cancels if op.carrier_id == carrier_id)
+            self.lanes[carrier_id].withdraw(asked)
         return [planned for lane in self.lanes.values() for planned in lane.plan()]
 
     def after_commit(self, ops: Sequence[it.Op[Any]], results: Sequence[Any]) -> None:
         """See `CommitHook`."""
+        cancelled: dict[int, tuple[int, int]] = {
+            op.message_id: (op.carrier_id, result)
+            for op, result in zip(ops, results, strict=True)
+            if type(op) is it.Cancel and result
+        }
         refused: list[int] = []
         for op, result in zip(ops, results, strict=True):
-            if type(op) is it.Accept or type(op) is it.Requeue:
-                outcomes = repeat(False) if type(result) is it.Answered else result
-                for submission, kept in zip(op.submissions, outcomes, strict=False):
-                    if kept == 1:  # true of a retry, Kept.STORED of a new message
+            for handed, outcomes in zip(_handed_over(op), _outcomes(op, result), strict=False):
+                for submission, kept in zip(handed.submissions, outcomes, strict=False):
+                    # True of a retry, Kept.STORED of a new message.
+                    if kept == 1 and cancelled.pop(submission.id, None) is None:
                         self.lanes[submission.carrier_id].stored(submission)
                     else:
                         refused.append(submission.id)
+        for message_id, (carrier_id, number) in cancelled.items():
+            if carrier_id in self.lanes:
+                self.lanes[carrier_id].cancelled(message_id, number)
         not_stored = frozenset(refused)
         for lane in self.lanes.values():
             lane.committed(not_stored)
@@ -162,19 +174,27 @@ class Dispatch:
             for lane in self.lanes.values():
                 lane.look_for_lapsed()
             try:
-                for carrier_id in list(self.lanes):
-                    while await self._queue_due(carrier_id):
-                        pass
+                due = list(self.lanes)
+                while due:  # in turns: the many of one carrier are not in the way of another's
+                    due = [carrier_id for carrier_id in due if await self._queue_due(carrier_id)]
                 await self._end_overdue()
             except (it.StoreError, errors.OurFault) as error:
                 _log.warning("messages that are due could not be queued or ended: %s", error)
             self._claim_where_wanted()
 
     async def _queue_due(self, carrier_id: int) -> bool:
+        """Queue the next messages that are due; whether there may be more."""
         now = self._clock.now_utc_ms()
-        due = await self._store.read(lambda reads: reads.due_retries(carrier_id, now, _DUE_AT_ONCE))
-        again = [submission for submission in due if submission.request.expires_utc_ms > now]
-        await self._end([lanes.lapsed(one, now) for one in due if one.request.expires_utc_ms <= now])
+
+        def query(reads: it.Reads) -> tuple[list[Submission], frozenset[int]]:
+            due = reads.due_retries(carrier_id, now, _DUE_AT_ONCE)
+            return due, reads.unwanted([one for one in due if not (one.doubted or one.taken)])
+
+        due, unwanted = await self._store.read(query)
+        lapsed = [one for one in due if one.request.expires_utc_ms <= now]
+        await self._end([lanes.lapsed(one, now) for one in lapsed])
+        await self._end([it.Ending(id_, Happening.OPTED_OUT, now, detail=it.UNWANTED) for id_ in sorted(unwanted)])
+        again = [one for one in due if one.request.expires_utc_ms > now and one.id not in unwanted]
         if again:
             for submission in again:
                 submission.number = self._ids.number()
@@ -199,8 +219,10 @@ class Dispatch:
         silent. What a lane has is left to the lane.
         """
         now, after = self._clock.now_utc_ms(), self._looked_to.get(carrier_id, 0)
-        found = await self._store.read(lambda reads: reads.overdue(carrier_id, after, _LOOK_AT, now))
         lane = self.lanes.get(carrier_id)
+        if lane is not None:
+            lane.looks_into_store()
+        found = await self._store.read(lambda reads: reads.overdue(carrier_id, after, _LOOK_AT, now))
         entered_to = lane.entered_to if lane is not None else 0
         lapsed = [one for one in found.lapsed if not 0 < one.number <= entered_to]
         if lapsed and lane is None:
@@ -211,8 +233,17 @@ class Dispatch:
         await self._end([it.Ending(id_, Happening.SILENT, now, detail=_SILENT) for id_ in found.silent])
         await self._end([lanes.lapsed(one, now) for one in lapsed])
         if lane is not None:
-            lane.ended_in_store(sum(1 for one in lapsed if one.number))
+            lane.ended_in_store([one.id for one in lapsed if one.number])
         self._looked_to[carrier_id] = found.looked_to
+
+    # -- cancelling
+
+    async def cancel(self, message: it.StoredMessage) -> bool:
+        """Cancel a message that was certainly never handed over, wherever it waits. Whether it was so. Raises
+        `StoreError`, and `OurFault(OVERLOADED)`: then it stays as it is.
+        """
+        op = it.Cancel(message.id, message.carrier_id, self._clock.now_utc_ms(), self._receive.report)
+        return await self._store.apply(op) is not None
 
     async def _end(self, endings: Sequence[it.Ending]) -> None:
         for first in range(0, len(endings), _END_AT_ONCE):
@@ -235,6 +266,26 @@ class Dispatch:
         self._hold_back()
         await asyncio.gather(*(lane.carrier.stop() for lane in self.lanes.values()))
         self._store.request_commit()
+
+
+def _handed_over(op: it.Op[Any]) -> Sequence[it.Accept | it.Requeue]:
+    """What of an operation is for the lanes: what is to be sent later is not, yet."""
+    if type(op) is it.Accept:
+        return () if op.request.send_at_utc_ms else (op,)
+    if type(op) is it.Requeue:
+        return (op,)
+    if type(op) is it.AcceptMany:
+        return [one for one in op.accepts if not one.request.send_at_utc_ms]
+    return ()
+
+
+def _outcomes(op: it.Op[Any], result: Any) -> Iterable[Sequence[Any] | repeat[bool]]:
+    """What became of the submissions of each of `_handed_over`."""
+    if type(result) is it.Answered:
+        return repeat(repeat(False))
+    if type(op) is it.AcceptMany:
+        return [kept for one, kept in zip(op.accepts, result, strict=True) if not one.request.send_at_utc_ms]
+    return (result,)
 
 
 _SILENT = "no receipt in the 24 hours after its validity"

@@ -103,6 +103,9 @@ class Lane:
         self._endings: list[it.Ending] = []
         self._freed = 0
         self._storing: tuple[list[it.Took], list[it.Retry], list[it.Ending], int] = ([], [], [], 0)
+        self._cancelling = False
+        self._withdrawn: dict[int, list[Submit]] = {}  # from the queue, by message
+        self._gone: set[int] = set()  # cancelled in the store since somebody looked into it for what waits
         self._coming: list[Submit] = []
         self._grants = 0  # of the group under way: from the queue first, then from `_coming`
 
@@ -151,7 +154,12 @@ class Lane:
         """The number from which on a claim continues, and the highest that is stored now: to be given back to
         `claimed`.
         """
+        self.looks_into_store()
         return self._last_queued, self._last_stored
+
+    def looks_into_store(self) -> None:
+        """Somebody is about to read what waits in the store for this lane; one at a time."""
+        self._gone.clear()
 
     def claimed(self, submissions: Sequence[Submission], last_stored: int) -> None:
         """Messages fetched from the store, in order. With a group under way that brings its own, they are left for the
@@ -161,11 +169,13 @@ class Lane:
             return
         for submission in submissions:
             if submission.number > self._last_queued:
+                self._last_queued = submission.number
+                if submission.id in self._gone:
+                    continue
                 self._queue.extend(self._parts(submission))
                 self._lapse_from = min(self._lapse_from, submission.request.expires_utc_ms)
-                self._last_queued = submission.number
                 self._in_store -= 1
-        if self._last_stored == last_stored and len(submissions) < CLAIM_MESSAGES:
+        if self._last_stored == last_stored and len(submissions) < CLAIM_MESSAGES and not self._cancelling:
             self._spilled = False
             gone = max(0, self._in_store)  # ended by a receipt for a part of theirs while they waited for another try
             self.waiting -= gone
@@ -228,7 +238,7 @@ class Lane:
         taken, _, endings, freed = self._storing
         self._storing = ([], [], [], 0)
         self._granted -= freed
-        self.waiting -= sum(1 for took in taken if took.last) + len(endings)
+        self.waiting -= sum(1 for took in taken if took.last) + len(endings) + len(self._withdrawn)
         for _ in range(min(self._grants, len(self._queue))):
             self._ready.append(self._queue.popleft())
             self._grants -= 1
@@ -247,6 +257,7 @@ class Lane:
                 self._queue.append(submit)
                 self._lapse_from = min(self._lapse_from, submit.submission.request.expires_utc_ms)
         self._coming, self._grants = [], 0
+        self._cancelling, self._withdrawn = False, {}
         if self._last_queued < self._last_stored:
             self._spilled = True
         self.pump()
@@ -263,6 +274,9 @@ class Lane:
         for submit in self._coming:
             self._assemblies.pop(submit.submission.id, None)
         self._coming, self._grants = [], 0
+        if self._withdrawn:
+            self._put_back()
+        self._cancelling, self._withdrawn = False, {}
         if (self._freed or self._queue or self._endings) and not self._retrying_commit:
             self._retrying_commit = True
             self._clock.call_later(1.0, self._commit_again)
@@ -306,6 +320,48 @@ class Lane:
         self._endings.append(lapsed(submit.submission, now_utc_ms))
         self._freed += slots
 
+    # -- cancelling
+
+    def withdraw(self, message_ids: frozenset[int]) -> None:
+        """Take out of the queue, before `plan`, what the group cancels: only what waits above the mark with all its
+        parts has certainly not been sent. The store decides by the same rule.
+        """
+        self._cancelling = True
+        found: dict[int, list[Submit]] = {}
+        for one in self._queue:
+            if one.submission.id in message_ids and not (one.submission.doubted or one.submission.taken):
+                found.setdefault(one.submission.id, []).append(one)
+        self._withdrawn = {
+            id_: parts for id_, parts in found.items() if len(parts) == parts[0].submission.request.text.segments
+        }
+        self._drop(self._withdrawn.keys())
+
+    def cancelled(self, message_id: int, number: int) -> None:
+        """The group has cancelled a message that waited under this number."""
+        if number > self._last_queued:
+            self._gone.add(message_id)
+            self._in_store -= 1
+            self.waiting -= 1
+        elif message_id not in self._withdrawn and self._drop({message_id}):  # claimed while the group was under way
+            self.waiting -= 1
+
+    def _drop(self, message_ids: AbstractSet[int]) -> bool:
+        before = len(self._queue)
+        if message_ids:
+            self._queue = deque(one for one in self._queue if one.submission.id not in message_ids)
+        for message_id in message_ids:
+            self._assemblies.pop(message_id, None)
+        return len(self._queue) < before
+
+    def _put_back(self) -> None:
+        """What was withdrawn is not cancelled after all."""
+        for message_id, parts in self._withdrawn.items():
+            if len(parts) > 1:
+                self._assemblies[message_id] = _Assembly(parts[0].submission)
+            self._lapse_from = min(self._lapse_from, parts[0].submission.request.expires_utc_ms)
+        back = chain.from_iterable(self._withdrawn.values())
+        self._queue = deque(sorted([*back, *self._queue], key=lambda one: (one.submission.number, one.part)))
+
     # -- the end of validities
 
     def look_for_lapsed(self) -> None:
@@ -341,8 +397,9 @@ class Lane:
         """The number up to which messages have left the store for this lane, the group under way included."""
         return self._coming[-1].submission.number if self._coming else self._last_queued
 
-    def ended_in_store(self, count: int) -> None:
-        """So many messages that waited in the store have come to their end there."""
+    def ended_in_store(self, message_ids: Sequence[int]) -> None:
+        """Messages that waited in the store have come to their end there; those cancelled meanwhile had before."""
+        count = sum(1 for message_id in message_ids if message_id not in self._gone)
         self.waiting -= count
         self._in_store -= count
 

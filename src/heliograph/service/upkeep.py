@@ -6,7 +6,17 @@ import logging
 
 from heliograph.kit.clock import Clock
 from heliograph.messaging.errors import OurFault
-from heliograph.store.interface import ONCE_MS, ForgetAnswers, ListMessages, Store, StoreError
+from heliograph.store.interface import (
+    FAILURES_KEPT,
+    FAILURES_KEPT_EACH,
+    FAILURES_MS,
+    ONCE_MS,
+    ForgetAnswers,
+    ForgetFailures,
+    ListMessages,
+    Store,
+    StoreError,
+)
 
 LIST_SECONDS = 1.0
 LIST_AT_ONCE = 1_000
@@ -32,13 +42,19 @@ class Upkeep:
                     pass
                 await self._forget()
             except (StoreError, OurFault) as error:
-                _log.warning("messages could not be listed, or old answers forgotten: %s", error)
+                _log.warning("messages could not be listed, or what is old forgotten: %s", error)
 
     async def _forget(self) -> None:
-        """About once a minute, the answers to requests with an Idempotency-Key that are too old to be given again."""
+        """About once a minute, the answers to requests with an Idempotency-Key that are too old to be given again, and
+        the requests refused long ago.
+        """
         now = self._clock.now_utc_ms()
         if now < self._forget_from_utc_ms:
             return
-        while await self._store.apply(ForgetAnswers(now - ONCE_MS, FORGET_AT_ONCE)) == FORGET_AT_ONCE:
-            pass
+        for forget in (
+            ForgetAnswers(now - ONCE_MS, FORGET_AT_ONCE),
+            ForgetFailures(now - FAILURES_MS, FAILURES_KEPT, FAILURES_KEPT_EACH, FORGET_AT_ONCE),
+        ):
+            while await self._store.apply(forget) == FORGET_AT_ONCE:
+                pass
         self._forget_from_utc_ms = now + round(FORGET_SECONDS * 1000)

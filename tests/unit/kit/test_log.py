@@ -9,7 +9,10 @@ import re
 import sys
 import time
 
-from heliograph.kit.log import AccessLog, JsonFormatter, request_ids
+import pytest
+
+from heliograph.kit.clock import ManualClock, SystemClock
+from heliograph.kit.log import AccessLog, JsonFormatter, request_ids, time_of_request
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
@@ -100,8 +103,26 @@ def test_a_full_disk_costs_lines_and_nothing_else() -> None:
 
 
 def test_request_ids_are_never_the_same_and_count_nothing() -> None:
-    new, other = request_ids(), request_ids()
+    now = SystemClock().now_utc_ms
+    new, other = request_ids(now), request_ids(now)
     made = [new() for _ in range(2000)] + [other() for _ in range(2000)]
     assert len(set(made)) == 4000
     assert all(re.fullmatch(r"req_[0-9a-f]{20}", one) for one in made)
-    assert made[:2000] != sorted(made[:2000])
+    random_parts = [one[-9:] for one in made[:2000]]
+    assert random_parts != sorted(random_parts)
+
+
+def test_a_request_id_tells_when_its_request_came() -> None:
+    clock = ManualClock(1_767_225_600_062)
+    new = request_ids(clock.now_utc_ms)
+    assert time_of_request(new()) == 1_767_225_600_062
+    clock.advance(1.5)
+    assert time_of_request(new()) == 1_767_225_601_562
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "req_", "req_19bb0c1a6f3d81c4e07", "req_19bb0c1a6f3d81c4e07a0", "req_19bb0c1a6f3d81c4e07g", "not_found"],
+)
+def test_what_is_no_request_id_tells_nothing(name: str) -> None:
+    assert time_of_request(name) is None

@@ -13,6 +13,7 @@ from heliograph.messaging.operators import UNKNOWN_OPERATOR, Operator, OperatorT
 from heliograph.messaging.retry import SubmitClass
 from heliograph.messaging.submissions import Status
 from heliograph.service.query import Query
+from heliograph.store.interface import MessageFilter
 
 
 def test_account_sees_its_message_and_what_it_costs_now(tmp_path: Path) -> None:
@@ -65,5 +66,28 @@ def test_other_accounts_unknown_and_malformed_ids_are_all_the_same_error(tmp_pat
                 await query.message(account_id, public_id)
             seen.add((caught.value.kind, caught.value.detail))
         assert len(seen) == 1
+
+    run(scenario())
+
+
+def test_a_cursor_is_the_id_of_a_message_of_this_account(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        rig = await Rig(tmp_path / "data").open(ScriptedCarrier())
+        query = Query(rig.store, PublicIds(KEY), OperatorTable({}, {}))
+        ids = await rig.accept(3)
+        wanted = MessageFilter(account_id=rig.account.id)
+        (newest,), cursor = await query.messages(wanted, 1)
+        assert newest.message.id == ids[-1]
+        rest, end = await query.messages(wanted, 5, cursor)
+        assert ([one.message.id for one in rest], end) == (ids[1::-1], "")
+        nobodys = str(PublicIds(KEY).publish(ids[-1] + 1000, 1)[0])
+        for account_id, wrong in (
+            (rig.account.id + 1, cursor),
+            (rig.account.id, nobodys),
+            (rig.account.id, cursor[:-1]),
+        ):
+            with pytest.raises(errors.CallerError) as caught:
+                await query.messages(MessageFilter(account_id=account_id), 1, wrong)
+            assert (caught.value.kind, caught.value.pointer) == (errors.QUERY_INVALID, "/cursor")
 
     run(scenario())

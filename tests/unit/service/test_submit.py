@@ -15,7 +15,7 @@ from heliograph.messaging.operators import OperatorTable
 from heliograph.messaging.pricing import PriceList
 from heliograph.messaging.routing import Routes
 from heliograph.messaging.submissions import Order, Rules, Status
-from heliograph.service.submit import Submit, Verdict, as_error
+from heliograph.service.submit import Entry, KeyedBatch, Submit, Verdict, as_error
 from heliograph.store import interface as it
 
 ONE, TWO = "56912345678", "447700900123"
@@ -224,3 +224,169 @@ def test_same_number_twice_is_two_messages_both_paid(tmp_path: Path) -> None:
 )
 def test_whatever_goes_wrong_the_caller_gets_an_error_of_the_registry(error: Exception, kind: errors.Kind) -> None:
     assert as_error(error).kind is kind
+
+
+# -- batches
+
+
+def order(recipient: str, **how: Any) -> Order:
+    return Order([recipient], "96000", "hello", 0, **how)
+
+
+def batch(door: Door, *orders: Order | errors.HeliographError, keyed: KeyedBatch | None = None) -> list[Any]:
+    answers: list[Any] = []
+    door.submit.batch(door.account, orders, DIALECT, answers.append, keyed, "req_0123456789abcdef0123")
+    return answers
+
+
+def told(entries: list[Entry]) -> list[str]:
+    """An error's code for each, or "" for one that was accepted."""
+    return [
+        one.kind.code if isinstance(one, errors.HeliographError) else one.refused.code if one.refused else ""
+        for one in entries
+    ]
+
+
+def test_batch_is_one_commit_with_an_entry_for_each_order_in_its_place(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        carrier = ScriptedCarrier()
+        rig = await Rig(tmp_path / "data").open(carrier, balance=2 * PRICE + PRICE // 10)
+        door = Door(rig)
+        malformed = errors.CallerError(errors.FIELD_INVALID, "no recipient")
+        orders = (order(ONE), malformed, order("+1555123"), order(ONE), order(ONE), order(TWO))
+        answers = batch(door, *orders)
+        await settle()
+        (entries,) = answers
+        broke = errors.INSUFFICIENT_FUNDS.code
+        invalid = errors.RECIPIENT_INVALID.code
+        assert told(entries) == ["", errors.FIELD_INVALID.code, invalid, "", broke, ""]
+        assert entries[1] is malformed
+        assert sum(any(type(op) is it.AcceptMany for op in ops) for ops in rig.store.committed) == 1
+        public = PublicIds(KEY)
+        messages = [rig.message(public.resolve(one.public_id)) for one in entries if told([one]) == [""]]
+        assert [one.recipient for one in messages] == [ONE, ONE, TWO]
+        assert {one.trace for one in messages} == {"0123456789abcdef0123"}
+        assert [one.submission.id for one in carrier.sent] == [one.id for one in messages]
+        assert rig.balance() == 0
+        assert (door.submit.accepted, door.submit.refused[broke]) == (3, 1)
+
+    run(scenario())
+
+
+def test_each_order_of_a_batch_keeps_what_it_asks_for(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        carrier = ScriptedCarrier()
+        rig = await Rig(tmp_path / "data").open(carrier)
+        now = rig.clock.now_utc_ms()
+        asked = order(ONE, reference="17", callback_url="https://x/", send_at_utc_ms=now + 5000, validity_seconds=60)
+        ((first, second),) = await settled(batch(Door(rig), asked, order(TWO)))
+        public = PublicIds(KEY)
+        later, at_once = (rig.message(public.resolve(one.public_id)) for one in (first, second))
+        assert (later.reference, later.callback_url, later.send_at_utc_ms) == ("17", "https://x/", now + 5000)
+        assert later.expires_utc_ms == now + 5000 + 60_000
+        assert (at_once.reference, at_once.callback_url, at_once.send_at_utc_ms) == (None, "", 0)
+        assert [one.submission.recipient for one in carrier.sent] == [TWO]
+
+    run(scenario())
+
+
+async def settled(answers: list[Any]) -> list[Any]:
+    await settle()
+    return answers
+
+
+def test_carrier_without_room_refuses_the_rest_of_a_batch(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        rig = await Rig(tmp_path / "data").open(ScriptedCarrier(window=1), max_waiting=3)
+        door = Door(rig)
+        ((*entries,),) = await settled(batch(door, *[order(ONE)] * 5))
+        full = errors.CARRIER_BACKLOG_FULL.code
+        assert told(entries) == ["", "", "", full, full]
+        ((*entries,),) = await settled(batch(door, order(ONE)))
+        assert told(entries) == [full]
+        assert rig.balance() == 1_000_000 * PRICE - 3 * PRICE
+
+    run(scenario())
+
+
+def test_batch_with_nothing_to_store_is_answered_with_its_errors(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        rig = await Rig(tmp_path / "data").open(ScriptedCarrier())
+        ((*entries,),) = await settled(batch(Door(rig), order("+1555123"), order("1")))
+        assert told(entries) == [errors.RECIPIENT_INVALID.code] * 2
+        assert rig.balance() == 1_000_000 * PRICE
+
+    run(scenario())
+
+
+def test_repeated_batch_gets_the_first_answer(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        rig = await Rig(tmp_path / "data").open(ScriptedCarrier(), balance=PRICE)
+        door = Door(rig)
+        keyed = KeyedBatch("batch", "k", b"\x01" * 32, lambda entries: " ".join(told(entries)).encode())
+        orders = (order(ONE), order("+1555123"), order(ONE))
+        ((*entries,),) = await settled(batch(door, *orders, keyed=keyed))
+        expected = it.Answered(b"\x01" * 32, " ".join(told(entries)).encode())
+        assert await settled(batch(door, *orders, keyed=keyed)) == [expected]
+        assert rig.balance() == 0
+        only_errors = KeyedBatch("batch", "other", b"\x02" * 32, lambda entries: " ".join(told(entries)).encode())
+        await settled(batch(door, order("1"), keyed=only_errors))
+        invalid = it.Answered(b"\x02" * 32, errors.RECIPIENT_INVALID.code.encode())
+        assert await settled(batch(door, order("1"), keyed=only_errors)) == [invalid]
+
+    run(scenario())
+
+
+def test_batch_that_could_not_be_stored_is_told_so_as_a_whole(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        carrier = ScriptedCarrier()
+        rig = await Rig(tmp_path / "data").open(carrier)
+        rig.store.fault = lambda ops: it.Unavailable("disk full")
+        (answer,) = await settled(batch(Door(rig), order(ONE), order(TWO)))
+        assert answer.kind is errors.STORE_UNAVAILABLE
+        assert not carrier.sent
+        assert rig.dispatch.lanes[1].waiting == 0
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("spoil", "kind"),
+    [
+        (lambda door, rig: setattr(door.submit, "draining", True), errors.DRAINING),
+        (lambda door, rig: setattr(rig.store._group, "_max_weight", 1), errors.OVERLOADED),
+    ],
+)
+def test_batch_is_refused_as_a_whole_when_nothing_can_be_accepted(
+    tmp_path: Path, spoil: Any, kind: errors.Kind
+) -> None:
+    async def scenario() -> None:
+        rig = await Rig(tmp_path / "data").open(ScriptedCarrier())
+        door = Door(rig)
+        spoil(door, rig)
+        with pytest.raises(errors.OurFault) as caught:
+            batch(door, order(ONE), order(TWO))
+        assert caught.value.kind is kind
+        await settle()
+        assert rig.store.ask("SELECT count(*) FROM message") == [(0,)]
+
+    run(scenario())
+
+
+def test_recipient_that_opted_out_is_an_error_to_who_asks_for_one_and_an_end_to_others(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        carrier = ScriptedCarrier()
+        rig = await Rig(tmp_path / "data").open(carrier)
+        await rig.store.apply(it.SetOptOut(rig.account.id, ONE, True, 1))
+        refusing = order(ONE, refuse_opted_out=True)
+        ((*entries,),) = await settled(batch(Door(rig), refusing, order(ONE), order(TWO, refuse_opted_out=True)))
+        assert told(entries) == [errors.RECIPIENT_OPTED_OUT.code, "", ""]
+        assert rig.store.ask("SELECT recipient, status FROM message ORDER BY id") == [
+            (ONE, Status.REJECTED),
+            (TWO, Status.PENDING),
+        ]
+        assert [one.submission.recipient for one in carrier.sent] == [TWO]
+        assert rig.balance() == 1_000_000 * PRICE - PRICE // 10
+        assert rig.dispatch.lanes[1].waiting == 1
+
+    run(scenario())

@@ -22,8 +22,10 @@ async def kept_up(folder: Path) -> Rig:
 
 async def answer(rig: Rig, key: str) -> None:
     """A request with a key is answered."""
-    once = it.Once("sms", key, bytes(32), lambda kept: b"answer")
-    await rig.store.apply(msgspec.structs.replace(rig.drafts(), once=once))
+    accept = rig.drafts()
+    account_id, now = accept.request.account_id, accept.request.registered_utc_ms
+    once = it.Once(account_id, now, "sms", key, bytes(32), lambda kept: b"answer")
+    await rig.store.apply(msgspec.structs.replace(accept, once=once))
 
 
 def answers(rig: Rig) -> list[str]:
