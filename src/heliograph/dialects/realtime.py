@@ -5,15 +5,15 @@ The contract's clauses are cited by the names of its sections.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import Any, Final, NoReturn, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
+from heliograph.dialects.reading import found, named, read_json, readable
 from heliograph.messaging import errors
 from heliograph.messaging.errors import CallerError, HeliographError, Kind
 from heliograph.messaging.operators import Operator
@@ -47,24 +47,6 @@ def check_credentials(client_id: str, client_secret: str) -> None:
         if not (value.startswith(prefix) and len(value) == length and _CREDENTIAL_CHARACTERS.fullmatch(value)):
             detail = f"{name} is malformed: it has {length} characters, the first {prefix}; copy it as it was issued."
             raise CallerError(errors.AUTH_MALFORMED, detail)
-
-
-_TOKEN: Final = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
-_BEARER: Final = b"bearer "
-
-
-def bearer_token(authorization: bytes | None) -> str:
-    """The token of an `Authorization` header. Raises `CallerError`: TOKEN_MISSING (401) or TOKEN_MALFORMED (400)."""
-    if authorization is None:
-        raise CallerError(errors.TOKEN_MISSING, "There is no Authorization header; send `Bearer` and an access token.")
-    if authorization[:7].lower() != _BEARER:
-        raise CallerError(errors.TOKEN_MISSING, "The Authorization header does not begin with `Bearer ` and a token.")
-    token = authorization[7:]
-    if not _TOKEN.fullmatch(token):
-        raise CallerError(
-            errors.TOKEN_MALFORMED, "What follows `Bearer ` is no access token; send it as it was issued."
-        )
-    return token.decode()
 
 
 def render_token(token: str, seconds: int) -> bytes:
@@ -110,9 +92,9 @@ def parse_order(body: bytes | bytearray) -> Order:
 
 def _parse_with_care(body: bytes | bytearray) -> Order:
     """The same by a reader that keeps what is wrong, so that the caller can be told; it also has the last word."""
-    data = _read_any(body)
+    data = read_json(body, "recipients, sender and message")
     if type(data) is not dict:
-        detail = f"The body is {_named(data)}; send an object with recipients, sender and message."
+        detail = f"The body is {named(data)}; send an object with recipients, sender and message."
         raise CallerError(errors.FIELD_INVALID, detail, problems=(("", detail),))
     problems = tuple(islice(_problems(data), _PROBLEMS_TOLD))
     if problems:
@@ -123,74 +105,29 @@ def _parse_with_care(body: bytes | bytearray) -> Order:
     return Order(data["recipients"], data["sender"], message["text"], int(message.get("charset") or 0))
 
 
-def _read_any(body: bytes | bytearray) -> Any:
-    if not body:
-        raise CallerError(errors.BODY_NOT_JSON, "The body is empty; send one JSON object.")
-    try:
-        return json.loads(body.decode(), parse_constant=_refuse_constant)
-    except UnicodeDecodeError as error:
-        detail = f"The body is not UTF-8 at byte {error.start}; encode the JSON as UTF-8."
-    except json.JSONDecodeError as error:
-        detail = (
-            f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}; send one JSON object."
-        )
-    except RecursionError:
-        detail = "The body is nested too deeply; send one object with recipients, sender and message."
-    except ValueError:
-        detail = "The body has a number of thousands of digits; none of the fields needs one."
-    raise CallerError(errors.BODY_NOT_JSON, detail)
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise CallerError(errors.BODY_NOT_JSON, f"The body is not JSON: {name} is no JSON number.")
-
-
 def _problems(data: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Every field at fault and what to send instead."""
     recipients = data.get("recipients")
     if type(recipients) is list:
         for index, value in enumerate(recipients):
             if type(value) is not str:
-                yield f"/recipients/{index}", f"recipients[{index}] is {_named(value)}; send a string like 56912345678."
+                yield f"/recipients/{index}", f"recipients[{index}] is {named(value)}; send a string like 56912345678."
     else:
-        yield "/recipients", f"recipients is {_found(data, 'recipients')}; send an array of strings."
+        yield "/recipients", f"recipients is {found(data, 'recipients')}; send an array of strings."
     if type(data.get("sender")) is not str:
-        yield "/sender", f"sender is {_found(data, 'sender')}; send a string."
+        yield "/sender", f"sender is {found(data, 'sender')}; send a string."
     message = data.get("message")
     if type(message) is not dict:
-        yield "/message", f"message is {_found(data, 'message')}; send an object with text."
+        yield "/message", f"message is {found(data, 'message')}; send an object with text."
         return
     if type(message.get("text")) is not str:
-        yield "/message/text", f"message.text is {_found(message, 'text')}; send a string."
+        yield "/message/text", f"message.text is {found(message, 'text')}; send a string."
     if not _is_charset(message.get("charset")):
-        yield "/message/charset", f"charset is {_found(message, 'charset')}; leave it out or send 0, 1, 6 or 8."
+        yield "/message/charset", f"charset is {found(message, 'charset')}; leave it out or send 0, 1, 6 or 8."
 
 
 def _is_charset(value: Any) -> bool:
     return value is None or value == "" or (type(value) in (int, float) and value in _CHARSETS)
-
-
-def _found(container: dict[str, Any], name: str) -> str:
-    return _named(container[name]) if name in container else "missing"
-
-
-def _named(value: Any) -> str:
-    """A JSON value for people: its type, and what it is where that is short."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "true" if value else "false"
-        case float():
-            return f"the number {value}"
-        case int():
-            return f"the number {value}" if abs(value) < 10**15 else "a very large number"
-        case str():
-            return f"the string {json.dumps(value[:20])}"
-        case list():
-            return "an array"
-        case _:
-            return "an object"
 
 
 class Verdict(Protocol):
@@ -238,7 +175,10 @@ REPORT_CODES: Final[dict[Status, int]] = {
     Status.UNDELIVERED: 3,
     Status.EXPIRED: 5,
     Status.UNKNOWN: 0,
+    Status.CANCELLED: 2,
 }
+# What the status is called, where this API has no name for it.
+_NAMES: Final = {Status.CANCELLED: Status.REJECTED.name}
 
 
 class Times(Protocol):
@@ -254,6 +194,11 @@ class Times(Protocol):
     def done_utc_ms(self) -> int: ...
 
 
+def status_name(status: Status) -> str:
+    """The status as the info has it."""
+    return _NAMES.get(status, status.name)
+
+
 def render_info(public_id: str, message: Times, cost_micros: int, operator: Operator) -> bytes:
     """The answer to `GET /api/sms/{submissionId}`."""
     return _encode(
@@ -265,7 +210,7 @@ def render_info(public_id: str, message: Times, cost_micros: int, operator: Oper
                 "done": message.done_utc_ms // 1000,
             },
             "info": {
-                "status": {"code": str(REPORT_CODES[message.status]), "status": message.status.name},
+                "status": {"code": str(REPORT_CODES[message.status]), "status": status_name(message.status)},
                 "cost": msgspec.Raw(exact(cost_micros).encode()),
                 "operator": {"id": str(operator.id), "name": operator.name, "mcc": operator.mcc, "mnc": operator.mnc},
             },
@@ -289,7 +234,7 @@ def dlr_body(public_id: str, recipient: str, status: Status, done_utc_ms: int) -
 
 def mo_body(phone: str, originator: str, text: str) -> bytes:
     """The body of an inbound message: `phone` is who wrote, `originator` the customer's number or short code."""
-    return _encode({"phone": phone, "originator": originator, "message": _readable(text)})
+    return _encode({"phone": phone, "originator": originator, "message": readable(text)})
 
 
 # -- errors
@@ -354,11 +299,11 @@ def problem(error: HeliographError, request_id: str) -> bytes:
         "type": f"/errors/{kind.code}",
         "title": kind.title,
         "status": STATUS[kind.code],
-        "detail": _readable(error.detail),
+        "detail": readable(error.detail),
         "instance": request_id,
     }
     if error.problems:
-        body["errors"] = [{"pointer": pointer, "message": _readable(message)} for pointer, message in error.problems]
+        body["errors"] = [{"pointer": pointer, "message": readable(message)} for pointer, message in error.problems]
     return _encode(body)
 
 
@@ -370,8 +315,3 @@ def oauth_error(error: HeliographError) -> bytes:
     description = _NOT_IN_A_DESCRIPTION.sub("'", error.detail)
     code = error.kind.code
     return _encode({"error": OAUTH_ERRORS[code], "error_description": description, "error_uri": f"/errors/{code}"})
-
-
-def _readable(text: str) -> str:
-    """What may quote a caller, without what JSON cannot carry."""
-    return text.encode(errors="backslashreplace").decode()

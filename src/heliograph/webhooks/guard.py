@@ -74,6 +74,7 @@ REFUSED: tuple[tuple[Network, str], ...] = tuple(
 )
 
 MAX_URL_CHARACTERS = 2_000
+_SHOWN_CHARACTERS = 80
 _NOT_VISIBLE = re.compile(r"[^!-~]|\\")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*", re.IGNORECASE | re.ASCII)
 _HOST_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_-]{1,63})*\.?", re.IGNORECASE | re.ASCII)
@@ -120,36 +121,44 @@ def check_url(url: str) -> str:
     """A callback URL that can be called, as it was given. Raises `ValueError`: a sentence with value and remedy."""
     if len(url) > MAX_URL_CHARACTERS:
         raise ValueError(f"the callback URL has {len(url):,} characters; shorten it to {MAX_URL_CHARACTERS:,}")
+    shown = _shown(url)
     odd = _NOT_VISIBLE.search(url)
     if odd:
         remedy = "write a host name in punycode (xn--…) and percent-encode everything else"
-        raise ValueError(f"the callback URL {url!r} holds {odd.group()!r} at position {odd.start() + 1}; {remedy}")
+        raise ValueError(f"the callback URL {shown} holds {odd.group()!r} at position {odd.start() + 1}; {remedy}")
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise ValueError(f"{url!r} is not a URL ({error}); write it like https://example.com/dlr") from error
+        remedy = "correct its host and port, like https://example.com/dlr"
+        raise ValueError(f"{shown} is not a URL; {remedy}") from error
     if parts.scheme not in ("http", "https"):
-        raise ValueError(f"the callback URL {url!r} is neither http nor https; begin it with https://")
+        raise ValueError(f"the callback URL {shown} is neither http nor https; begin it with https://")
     if "@" in parts.netloc:
-        shown = url.replace(parts.netloc.rpartition("@")[0] + "@", "…@", 1)
-        raise ValueError(f"the callback URL {shown!r} holds a user or password; remove it, and check the signature")
+        shown = _shown(url.replace(parts.netloc.rpartition("@")[0] + "@", "…@", 1))
+        raise ValueError(f"the callback URL {shown} holds a user or password; remove it, and check the signature")
     if not parts.hostname:
-        raise ValueError(f"the callback URL {url!r} has no host; write it like https://example.com/dlr")
+        raise ValueError(f"the callback URL {shown} has no host; write it like https://example.com/dlr")
     if ":" not in parts.hostname:
         _check_host(url, parts.hostname)
     if port == 0:
-        raise ValueError(f"the callback URL {url!r} has port 0; name a port from 1 to 65535, or none")
+        raise ValueError(f"the callback URL {shown} has port 0; name a port from 1 to 65535, or none")
     return url
+
+
+def _shown(text: str) -> str:
+    """A URL or a part of it in quotes, as far as it needs to be known again."""
+    return repr(text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 1]}…")
 
 
 def _check_host(url: str, host: str) -> None:
     """A host name, or an IPv4 address in its usual spelling: what ends in a number is no name (WHATWG URL §3.5)."""
+    shown = f"{_shown(url)} has the host {_shown(host)},"
     if not _HOST_NAME.fullmatch(host):
-        raise ValueError(f"the callback URL {url!r} has the host {host!r}, which is no host name; correct it")
+        raise ValueError(f"the callback URL {shown} which is no host name; correct it")
     if _NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2]):
         try:
             IPv4Address(host)
         except ValueError as error:
             remedy = "write it as four decimal numbers, like 192.0.2.1"
-            raise ValueError(f"the callback URL {url!r} has the host {host!r}, an odd address; {remedy}") from error
+            raise ValueError(f"the callback URL {shown} an odd address; {remedy}") from error

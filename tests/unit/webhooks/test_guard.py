@@ -215,6 +215,13 @@ def test_other_urls_are_refused_in_a_sentence(url: str, why: str) -> None:
     assert ";" in str(refused.value) or ":" in str(refused.value)
 
 
+@pytest.mark.parametrize("begin", ["http://", "ftp://", "http://[", "http://a b", "http://u@", "http://-."])
+def test_a_long_url_is_quoted_in_part(begin: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        check_url(begin + "x" * 1900)
+    assert len(str(caught.value)) < 300
+
+
 def test_a_password_in_a_url_is_not_repeated() -> None:
     with pytest.raises(ValueError, match="user or password") as refused:
         check_url("https://user:hunter2@example.com/")
