@@ -32,11 +32,12 @@ from heliograph.api.services import Services
 from heliograph.carriers.interface import Carrier
 from heliograph.carriers.simulator import FATES, Fate, Simulator
 from heliograph.config import CarrierSettings, Settings
-from heliograph.dialects import realtime
+from heliograph.dialects import realtime, sms747
 from heliograph.kit.clock import Clock, SystemClock
 from heliograph.kit.ids import PublicIds
 from heliograph.kit.keys import load_or_create
 from heliograph.kit.log import AccessLog, JsonFormatter
+from heliograph.kit.recent import RecentCalls
 from heliograph.messaging.errors import OurFault
 from heliograph.messaging.numbers import NumberPolicy, normalise
 from heliograph.messaging.operators import OperatorTable
@@ -44,11 +45,13 @@ from heliograph.messaging.pricing import PriceList, parse_money
 from heliograph.messaging.retry import DoubtPolicy
 from heliograph.messaging.routing import Routes
 from heliograph.messaging.submissions import Rules
-from heliograph.service.accounts import Directory, Tokens
+from heliograph.service.accounts import CredentialKind, Directory, Tokens
+from heliograph.service.cancel import Cancel
 from heliograph.service.commits import Commits
 from heliograph.service.dispatch import Dispatch
 from heliograph.service.idempotency import Idempotency
 from heliograph.service.inbox import Inbox
+from heliograph.service.journal import Journal
 from heliograph.service.limits import Limits
 from heliograph.service.notify import Notify
 from heliograph.service.query import Query
@@ -92,7 +95,12 @@ class App:
         self.commits = Commits(self.store)  # the first hook
         self.directory = Directory(self.store)
         # The report runs on the store's writer thread, hence a cipher of its own.
-        self.report = Report(self.directory, PublicIds(self.keys.ids), {realtime.DIALECT: realtime.dlr_body})
+        self.report = Report(
+            self.directory,
+            PublicIds(self.keys.ids),
+            {realtime.DIALECT: realtime.dlr_body},
+            {sms747.DIALECT: sms747.status_body(settings.messages.currency)},
+        )
         self.receive = Receive(self.store, self.report, Inbox(self.directory, realtime.mo_body), self.clock)
         self.message_ids = MessageIds(self.store, self.ids)
         self.dispatch = Dispatch(self.store, self.message_ids, self.receive, self.clock, self.directory.intermediate)
@@ -112,6 +120,8 @@ class App:
             in_flight_per_endpoint=settings.callbacks.in_flight_per_endpoint,
         )
         self.upkeep = Upkeep(self.store, self.clock)
+        self.journal = Journal(self.store, self.clock)
+        self.recent = RecentCalls(folder)
         write_log = open_log(settings)
         self.access = AccessLog(write_log) if settings.log.access else None
         self._tasks: list[asyncio.Task[None]] = []
@@ -134,8 +144,9 @@ class App:
         self.services = self._services()
         await self.notify.start()
         normalise("15551234567", NumberPolicy.POSSIBLE, plus_required=False)  # loads libphonenumber's metadata now
-        for work in (self.directory.follow(), self.dispatch.follow(), self.upkeep.follow(), self._watch_store()):
-            self._spawn(work)
+        for service in (self.directory, self.dispatch, self.upkeep, self.journal):
+            self._spawn(service.follow())
+        self._spawn(self._watch_store())
         self._started = True
 
     def drain(self) -> None:
@@ -159,6 +170,7 @@ class App:
         if not await self._in_time(self.notify.stop()):
             await self.notify.stop(_HURRIED_SECONDS)
         await self.sender.close()
+        await self._in_time(self.journal.flush(), _HURRIED_SECONDS)
         closing = asyncio.get_running_loop().create_task(self.store.close())
         if not await self._in_time(_done(closing), _STORE_SECONDS):
             await asyncio.wait((closing,), timeout=_HURRIED_SECONDS)
@@ -168,6 +180,7 @@ class App:
             self._flush_log()
             os._exit(EXIT_STORE_FAILED)
         closing.result()
+        self.recent.close()
         self._flush_log()
 
     def _flush_log(self) -> None:
@@ -232,19 +245,26 @@ class App:
         )
         submit = Submit(self.store, self.dispatch, self.message_ids, rules, self.report, self.clock)
         once = Idempotency(self.store, self.clock)
+        query = Query(self.store, self.ids, self.operators)
         return Services(
             directory=self.directory,
             tokens=Tokens(self.keys, self.directory, self.clock),
             submit=submit,
             once=once,
-            limits=Limits(self.clock, failed_tokens_per_minute=settings.limits.failed_tokens_per_minute),
-            query=Query(self.store, self.ids, self.operators),
+            limits=Limits(
+                self.clock, failed_tokens_per_minute=settings.limits.failed_tokens_per_minute, recent=self.recent
+            ),
+            query=query,
+            cancel=Cancel(self.dispatch, query),
+            currency=settings.messages.currency,
             store=self.store,
             clock=self.clock,
             ready=self.ready,
             access=self.access,
+            journal=self.journal,
             engine=self._engine(submit, once),
             metrics_networks=settings.metrics.allow_networks,
+            max_messages=settings.limits.recipients,
         )
 
     def _engine(self, submit: Submit, once: Idempotency) -> Engine:
@@ -299,6 +319,16 @@ def open_log(settings: Settings) -> Callable[[bytes], object]:
 def load_operators() -> OperatorTable:
     """The table of operators that comes with the program."""
     return OperatorTable.from_json(resources.files("heliograph.messaging").joinpath("data/operators.json").read_bytes())
+
+
+def credential_kinds() -> tuple[CredentialKind, ...]:
+    """The credentials that an account has, one kind for each API."""
+    ids_and_secrets = ("client_id", "client_secret", realtime.CLIENT_ID_PREFIX, realtime.CLIENT_SECRET_PREFIX)
+    keys_and_secrets = ("api_key", "api_secret", sms747.API_KEY_PREFIX, sms747.API_SECRET_PREFIX)
+    return (
+        CredentialKind(realtime.AUDIENCE, realtime.DIALECT, *ids_and_secrets),
+        CredentialKind(sms747.AUDIENCE, sms747.DIALECT, *keys_and_secrets),
+    )
 
 
 def simulator_fates() -> Mapping[str, Fate]:

@@ -111,6 +111,8 @@ def test_a_file_with_carriers_or_prices_replaces_the_default_ones(tmp_path: Path
         ("[http]\nport = 'x'", ['http.port = "x"', "expected int, got str", "the default is 8747", "TCP port"]),
         ("[http]\nport = 70000", ["http.port = 70000", "<= 65535"]),
         ("[http]\nlean_door = 1", ["http.lean_door = 1", "expected bool"]),
+        ("[messages]\ncurrency = 'usd'", ['messages.currency = "usd"', 'the default is "USD"', "three capitals"]),
+        ("[messages]\ncurrency = 'EURO'", ['messages.currency = "EURO"', "three capitals"]),
         ("[log]\nlevel = 'loud'", ['log.level = "loud"', '"info"']),
         ("[carriers.simulator]\ndoubt = 'maybe'", ['doubt = "maybe"', "resend"]),
         ("[prices.default]\n44 = 0.5", ["prices.default.44 = 0.5", "expected str", "decimal string"]),

@@ -1,6 +1,6 @@
 """The two doors: every request to Starlette, or the hot sends past it.
 
-The lean door answers `POST /api/sms` without ASGI scope, task or future: the request goes straight to the function that
+The lean door answers the hot sends without ASGI scope, task or future: the request goes straight to the function that
 the Starlette route calls, with a callback that writes the answer. Everything else goes to Starlette there too.
 """
 
@@ -9,16 +9,13 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from heliograph.api.asgi import Api
+from heliograph.api.asgi import Api, Hot
 from heliograph.api.exchanges import AsgiExchange, Refusal
 from heliograph.api.ground import Ground, HttpLimits
+from heliograph.api.head import authorization, header
 from heliograph.api.http import Connection, Exchange
-from heliograph.api.realtime import SEND_PATH, authorization, header
 from heliograph.api.replies import Reply
 from heliograph.messaging.errors import HeliographError
-
-_SEND = SEND_PATH.encode()
-_SEND_WITH_QUERY = _SEND + b"?"
 
 
 def protocol_class(api: Api, limits: HttpLimits, lean: bool) -> type[Connection]:
@@ -42,19 +39,31 @@ class LeanConnection(PlainConnection):
     """A connection with the lean door."""
 
     def exchange(self, keep_alive: bool) -> Exchange:
-        url = self.url
-        if (url == _SEND or url.startswith(_SEND_WITH_QUERY)) and self.method == b"POST":
-            return LeanExchange(self, keep_alive)
+        if self.method == b"POST":
+            hot = self.ground.api.hot.get(self.url.partition(b"?")[0])
+            if hot is not None:
+                return LeanExchange(self, hot, keep_alive)
         return AsgiExchange(self, keep_alive)
 
 
 class LeanExchange:
     """A send. The answer comes when its commit is on disk, or at once when nothing is to be stored."""
 
-    __slots__ = ("_authorization", "_began", "_body", "_caller", "_connection", "_key", "_request_id", "keep_alive")
+    __slots__ = (
+        "_authorization",
+        "_began",
+        "_body",
+        "_caller",
+        "_connection",
+        "_hot",
+        "_key",
+        "_request_id",
+        "keep_alive",
+    )
 
-    def __init__(self, connection: LeanConnection, keep_alive: bool) -> None:
+    def __init__(self, connection: LeanConnection, hot: Hot, keep_alive: bool) -> None:
         self.keep_alive = keep_alive
+        self._hot = hot
         self._connection = connection
         fields, head = connection.fields, connection.head
         once = len(fields) == len(head)
@@ -66,8 +75,7 @@ class LeanExchange:
         self._began = time.perf_counter()
 
     def start(self) -> None:
-        api = self._connection.ground.api
-        api.realtime.send(self._authorization, self._key, self._body, self._caller, self._request_id, self._answer)
+        self._hot.send(self._authorization, self._key, self._body, self._caller, self._request_id, self._answer)
 
     def close_after(self) -> None:
         self.keep_alive = False
@@ -78,10 +86,13 @@ class LeanExchange:
     def _answer(self, reply: Reply) -> None:
         connection = self._connection
         ground = connection.ground
-        ground.api.traffic.sent(reply.status, self._began, reply.headers)
+        route = self._hot.route
+        ground.api.traffic.sent(route, reply.status, self._began, reply.headers)
         access = ground.access
         if access is not None:
-            access.add(self._request_id, reply.account, "POST", SEND_PATH, reply.status, self._began, self._caller)
+            access.add(self._request_id, reply.account, "POST", route, reply.status, self._began, self._caller)
+        if reply.code:
+            ground.api.note(self._request_id, "POST", route, reply, reply.account)
         if connection.lost or connection.transport.is_closing():
             return
         connection.write(reply, self._request_id, close=not self.keep_alive)

@@ -33,6 +33,7 @@ class Refusal:
         reply, template = api.refuse(method, _path(self._url), self._error, request_id)
         connection.write(reply, request_id, close=True, head=self._method == b"HEAD")
         api.traffic.refused(method, template, reply.status, reply.headers)
+        api.note(request_id, method, template, reply, reply.account)
         if api.access is not None:
             api.access.add(request_id, "-", method or "-", template, reply.status, time.perf_counter(), connection.peer)
         connection.linger()

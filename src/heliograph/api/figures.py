@@ -169,8 +169,8 @@ def _requests(traffic: Traffic) -> dict[Values, float]:
     counts: dict[Values, float] = {
         (method, route, str(status)): n for (method, route, status), n in traffic.others.items()
     }
-    for status, count in traffic.sends.items():
-        key = ("POST", traffic.send_route, str(status))
+    for (route, status), count in traffic.sends.items():
+        key = ("POST", route, str(status))
         counts[key] = counts.get(key, 0) + count  # a send that was not received whole is among the others
     return counts
 

@@ -42,6 +42,19 @@ pre code { overflow-wrap: anywhere; }
 @media (min-width: 40rem) { td code { white-space: nowrap; } wbr { display: none; } }
 pre { border: 1px solid var(--line); border-radius: .4rem; padding: .75rem; white-space: pre-wrap; margin: .25rem 0; }
 .faint { color: var(--faint); }
+h3 { font-size: .9rem; color: var(--faint); margin: 1rem 0 .25rem; }
+ul { padding-left: 1.25rem; margin: .25rem 0 .75rem; }
+li { margin: .35rem 0; }
+.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(14rem, 1fr)); gap: .75rem 1.5rem; }
+.facts { margin: 1.5rem 0 0; padding: .75rem 1rem; background: var(--shade); }
+.facts { border: 1px solid var(--line); border-radius: .4rem; }
+dt { font-weight: 600; font-size: .9rem; }
+dd { margin: 0; }
+p { overflow-wrap: break-word; }
+.after { color: var(--faint); font-size: .9rem; margin-top: .75rem; }
+.index table { table-layout: fixed; }
+.index td { overflow-wrap: break-word; }
+.narrow { display: none; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .4rem .75rem .4rem 0; border-bottom: 1px solid var(--line); }
 
@@ -81,6 +94,8 @@ details[open] > summary { border-bottom: 1px solid var(--line); }
 }
 @media (max-width: 62rem) { .contents ul { display: flex; flex-wrap: wrap; gap: 0 1rem; } }
 @media (max-width: 40rem) {
+  .narrow { display: inline; color: var(--faint); }
+  .stacked > tbody > tr > td:empty { display: none; }
   .stacked > thead { display: none; }
   .stacked > tbody > tr, .stacked > tbody > tr > td { display: block; }
   .stacked > tbody > tr { padding: .4rem 0; border-bottom: 1px solid var(--line); }
@@ -157,7 +172,7 @@ def marked(text: str) -> str:
 
 def _rendered(mark: re.Match[str]) -> str:
     if mark["code"]:
-        return f"<code>{mark['code']}</code>"
+        return f"<code>{mark['code'].replace('_', '_<wbr>')}</code>"
     if mark["strong"]:
         return f"<strong>{mark['strong']}</strong>"
     return f'<a href="{mark["to"]}">{mark["text"]}</a>'

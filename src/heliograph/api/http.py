@@ -193,7 +193,7 @@ class Connection(HttpToolsProtocol):
         else:
             # Heads without end, and trailers and chunk extensions. The first slice may not have been of this head.
             if self._receiving and self._head_bytes - _SLICE > self._max_header_bytes:
-                self._refuse(CallerError(errors.HEADERS_TOO_LARGE))
+                self._refuse(_head_too_large(self._max_header_bytes))
 
     def on_message_begin(self) -> None:
         if self._deaf:
@@ -220,7 +220,7 @@ class Connection(HttpToolsProtocol):
         self.head = self.headers
         self.headers = []  # trailers are nothing to us (RFC 9110 §6.5.1)
         if self._head_bytes > self._max_header_bytes and self._head_size() > self._max_header_bytes:
-            self._refuse(CallerError(errors.HEADERS_TOO_LARGE))
+            self._refuse(_head_too_large(self._max_header_bytes))
             return
         self._head_bytes = 0
         fields = self.fields = dict(self.head)
@@ -433,7 +433,12 @@ class Connection(HttpToolsProtocol):
 
 
 def _too_large(size: int, limit: int) -> CallerError:
-    return CallerError(errors.REQUEST_TOO_LARGE, f"The body has {size} bytes or more; the limit is {limit}: send less.")
+    detail = f"The body has {size} bytes or more; the limit is {limit}: send less."
+    return CallerError(errors.REQUEST_TOO_LARGE, detail, facts={"max_bytes": limit})
+
+
+def _head_too_large(limit: int) -> CallerError:
+    return CallerError(errors.HEADERS_TOO_LARGE, facts={"max_bytes": limit})
 
 
 def _without_upgrade(headers: list[tuple[bytes, bytes]]) -> Iterable[tuple[bytes, bytes]]:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import logging
@@ -18,42 +17,61 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from heliograph.api.replies import JSON, PROBLEM, Headers, Reply, ReplyResponse, explained
+from heliograph.api.calling import NO_STORE, REPLAYED, Call, Callers, hot_reply
+from heliograph.api.face import Answer, Face, Telling
+from heliograph.api.head import authorization, client_of
+from heliograph.api.replies import JSON, PROBLEM, Headers, Reply, ReplyResponse, explained, note_of_parts
 from heliograph.api.services import Services
 from heliograph.dialects import realtime
+from heliograph.dialects.example import Example
+from heliograph.dialects.realtime_examples import EXAMPLES
 from heliograph.messaging import errors
-from heliograph.messaging.accounts import Account, require_address, require_sending
+from heliograph.messaging.accounts import Account
 from heliograph.messaging.errors import CallerError, HeliographError
-from heliograph.messaging.limits import WINDOW_MS, Standing
 from heliograph.service import idempotency
 from heliograph.service.accounts import TOKEN_SECONDS
 from heliograph.service.idempotency import Given, Scope
-from heliograph.service.limits import require_admitted
 from heliograph.service.submit import Keyed, Verdict, as_error
 from heliograph.store.interface import Answered
 
 _log = logging.getLogger(__name__)
 
 SEND_PATH: Final = "/api/sms"
-_TOKENS_REMEMBERED: Final = 10_000
+AUTH_PATH: Final = "/api/auth"
 _FORM_BYTES: Final = 16 * 1024
 _FORM_FIELDS: Final = 50
+PREFIX: Final = "/api/"
 _REALM: Final = b'realm="RealTime SMS"'
 
-Answer = Callable[[Reply], None]
+
+def _owns(path: str) -> bool:
+    return path.startswith(PREFIX)
+
+
+def face(services: Services) -> Face:
+    """The API over these services."""
+    calls = RealTime(services)
+    return Face(
+        key="realtime",
+        name=realtime.NAME,
+        owns=_owns,
+        routes=calls.routes(),
+        refusal=refusal,
+        send_route=SEND_PATH,
+        contract="realtime.yaml",
+        telling=TELLING,
+        hot={SEND_PATH.encode(): calls.send},
+    )
 
 
 class RealTime:
     """The calls of the API."""
 
     def __init__(self, services: Services) -> None:
-        self._tokens = services.tokens
-        self._directory = services.directory
+        self._callers = Callers(services, dialect=realtime.DIALECT, audience=realtime.AUDIENCE)
         self._submit = services.submit
         self._once = services.once
-        self._limits = services.limits
         self._query = services.query
-        self._token_of: dict[bytes, str] = {}
 
     def routes(self) -> list[Route]:
         """What is where."""
@@ -61,7 +79,7 @@ class RealTime:
             Route(SEND_PATH, self._sms, methods=["POST"]),
             Route("/api/sms/{id}", self._info, methods=["GET"]),
             Route("/api/balance", self._balance, methods=["GET"]),
-            Route("/api/auth", self._auth, methods=["POST"]),
+            Route(AUTH_PATH, self._auth, methods=["POST"]),
         ]
 
     # -- sending
@@ -78,31 +96,28 @@ class RealTime:
         """`POST /api/sms`, with the values of `Authorization` and `Idempotency-Key`. `answer` is called once: now, or
         when the messages are on disk. Nothing is raised.
         """
-        ref = "-"
-        limit: Headers = ()
+        call = Call()
         try:
-            account = self.account(authorization)
-            ref = account.ref
-            require_address(account, client)
-            require_sending(account)
-            if account.per_minute:
-                standing = self._limits.admit(account)
-                limit = limit_headers(standing)
-                require_admitted(standing)
+            account = self._callers.enter(call, authorization, client, sending=True)
 
             def decided(outcome: list[Verdict] | Answered | Given | HeliographError) -> None:
                 assert not isinstance(outcome, Answered), "an order without a key was answered before"
-                answer(_sent(outcome, request_id, ref, limit))
+                answer(_sent(outcome, request_id, call.account, call.limit))
 
             if key is None:
-                self._submit(account, realtime.parse_order(body), realtime.DIALECT, decided)
+                self._submit(account, realtime.parse_order(body), realtime.DIALECT, decided, None, request_id)
             else:
-                self._send_once(account, idempotency.key_of(key), body, decided)
+                self._send_once(account, idempotency.key_of(key), body, decided, request_id)
         except Exception as error:
-            answer(refusal(error, request_id, ref, limit))
+            answer(refusal(error, request_id, call.account, call.limit))
 
     def _send_once(
-        self, account: Account, key: str, body: bytes | bytearray, decided: Callable[[Given | HeliographError], None]
+        self,
+        account: Account,
+        key: str,
+        body: bytes | bytearray,
+        decided: Callable[[Given | HeliographError], None],
+        request_id: str,
     ) -> None:
         """Send, unless a request with this key was sent already."""
 
@@ -118,64 +133,27 @@ class RealTime:
                     done(outcome)
 
             keyed = Keyed(SEND_PATH, key, body_sha256, realtime.render_verdicts)
-            self._submit(account, order, realtime.DIALECT, accepted, keyed)
+            self._submit(account, order, realtime.DIALECT, accepted, keyed, request_id)
 
         self._once(Scope(account.id, SEND_PATH, key), body, first, decided)
 
     async def _sms(self, request: Request) -> Response:
-        answered: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-
-        def answer(reply: Reply) -> None:
-            if not answered.done():
-                answered.set_result(reply)
-
-        headers, body = request.scope["headers"], await request.body()
-        key = header(headers, b"idempotency-key")
-        self.send(authorization(headers), key, body, _client(request), request.state.request_id, answer)
-        reply = await answered
-        request.state.account = reply.account
-        return ReplyResponse(reply)
+        return await hot_reply(self.send, request)
 
     # -- reading
 
     async def _balance(self, request: Request) -> Response:
-        account = self._caller(request)
+        account = self._callers.calling(request)
         micros = await self._query.balance_micros(account.id)
         return ReplyResponse(Reply(200, (*JSON, *request.state.limit), realtime.render_balance(micros)))
 
     async def _info(self, request: Request) -> Response:
-        account = self._caller(request)
+        account = self._callers.calling(request)
         view = await self._query.message(account.id, request.path_params["id"])
         body = realtime.render_info(view.public_id, view.message, view.cost_micros, view.operator)
         return ReplyResponse(Reply(200, (*JSON, *request.state.limit), body))
 
-    # -- who is calling
-
-    def account(self, authorization: bytes | None) -> Account:
-        """The account that an `Authorization` header speaks for. Raises `CallerError` (400 or 401)."""
-        known = self._token_of
-        token = known.get(authorization)  # type: ignore[arg-type]  # None is never a key
-        if token is not None:
-            return self._tokens.verify(token, realtime.AUDIENCE)
-        token = realtime.bearer_token(authorization)
-        account = self._tokens.verify(token, realtime.AUDIENCE)
-        if authorization is not None:
-            if len(known) >= _TOKENS_REMEMBERED:
-                known.clear()
-            known[authorization] = token
-        return account
-
-    def _caller(self, request: Request) -> Account:
-        """The account that calls, if it may at this moment; `state.limit` are the headers that tell its limit."""
-        account = self.account(authorization(request.scope["headers"]))
-        request.state.account = account.ref
-        request.state.limit = ()
-        require_address(account, _client(request))
-        if account.per_minute:
-            standing = self._limits.admit(account)
-            request.state.limit = limit_headers(standing)
-            require_admitted(standing)
-        return account
+    # -- tokens
 
     async def _auth(self, request: Request) -> Response:
         given = authorization(request.scope["headers"])
@@ -183,48 +161,19 @@ class RealTime:
         try:
             fields = _form(request.headers.get("content-type", ""), await request.body())
             client_id, client_secret = _credentials(fields, given if basic else None)
-            account = self._authenticate(client_id, client_secret, _client(request))
+            account = self._callers.authenticate(client_id, client_secret, client_of(request))
         except CallerError as error:
             if error.kind is errors.AUTH_THROTTLED:
                 raise
             return ReplyResponse(_no_token(error, basic=basic))
         request.state.account = account.ref
-        token = self._tokens.issue(account, realtime.AUDIENCE)
-        return ReplyResponse(Reply(200, (*JSON, _NO_STORE), realtime.render_token(token, TOKEN_SECONDS)))
-
-    def _authenticate(self, client_id: str, client_secret: str, address: str) -> Account:
-        """The account with these credentials. Raises `CallerError`: CREDENTIALS_INVALID, and AUTH_THROTTLED, right or
-        wrong, for an address that had too many of those.
-        """
-        self._limits.check_address(address)
-        try:
-            return self._directory.authenticate(realtime.DIALECT, client_id, client_secret)
-        except CallerError:
-            self._limits.failed(address)
-            raise
-
-
-def authorization(headers: list[tuple[bytes, bytes]]) -> bytes | None:
-    """The value of the `Authorization` header; of several one that is no token."""
-    return header(headers, b"authorization")
-
-
-def header(headers: list[tuple[bytes, bytes]], wanted: bytes) -> bytes | None:
-    """The value of a header; of several, all of them in one (RFC 9110 §5.3)."""
-    values = [value for name, value in headers if name == wanted]
-    return b", ".join(values) if values else None
-
-
-def _client(request: Request) -> str:
-    return request.client.host if request.client else "-"
+        body = realtime.render_token(self._callers.token(account, client_id), TOKEN_SECONDS)
+        return ReplyResponse(Reply(200, (*JSON, NO_STORE), body))
 
 
 # -- answers
 
-_NO_STORE: Final = (b"cache-control", b"no-store")
-
-
-_REPLAYED: Final[Headers] = ((b"idempotency-replayed", b"true"),)
+_OF_RECIPIENTS_ALONE: Final = {code for code, status in realtime.STATUS.items() if status == 200}
 
 
 def _sent(outcome: list[Verdict] | Given | HeliographError, request_id: str, account: str, limit: Headers) -> Reply:
@@ -233,34 +182,59 @@ def _sent(outcome: list[Verdict] | Given | HeliographError, request_id: str, acc
         if isinstance(outcome, HeliographError):
             return refusal(outcome, request_id, account, limit)
         if isinstance(outcome, Given):
-            replayed = _REPLAYED if outcome.replayed else ()
+            replayed = REPLAYED if outcome.replayed else ()
             return Reply(200, (*JSON, *limit, *replayed), outcome.body, account)
-        return Reply(200, (*JSON, *limit) if limit else JSON, realtime.render_verdicts(outcome), account)
+        code, detail = _refused_in(outcome)
+        headers = (*JSON, *limit) if limit else JSON
+        return Reply(200, headers, realtime.render_verdicts(outcome), account, code, detail)
     except Exception as error:
         return refusal(error, request_id, account, limit)
 
 
-def limit_headers(standing: Standing | None) -> Headers:
-    """Where an account stands under its rate limit; nothing for one that has none."""
-    if standing is None:
-        return ()
-    return (
-        (b"ratelimit-limit", b"%d" % standing.limit),
-        (b"ratelimit-remaining", b"%d" % standing.remaining),
-        (b"ratelimit-reset", b"%d" % standing.reset_seconds),
-        (b"ratelimit-policy", b'"default";q=%d;w=%d' % (standing.limit, WINDOW_MS // 1000)),
-    )
+_NO_NOTE: Final = ("", "")
+
+
+def _refused_in(verdicts: list[Verdict]) -> tuple[str, str]:
+    """The errors that some recipients of a request had, for the journal."""
+    refused = [(index, one.refused.code) for index, one in enumerate(verdicts) if one.refused is not None]
+    return note_of_parts(refused, len(verdicts), "recipients") if refused else _NO_NOTE  # nearly always
 
 
 def refusal(error: Exception, request_id: str, account: str = "-", more: Headers = ()) -> Reply:
     """The answer to a request that failed, with `more` headers. A fault that nobody foresaw is logged."""
+    if isinstance(error, HeliographError) and error.kind.code not in realtime.STATUS:
+        error = LookupError(f"this API has no error {error.kind.code}: {error.detail}")
     if not isinstance(error, HeliographError):
         _log.error("request %s failed", request_id, exc_info=error)
         error = as_error(error)
-    status = realtime.STATUS[error.kind.code]
+    code, detail = error.kind.code, error.detail
+    status = realtime.STATUS[code]
     if status == 401:
-        return Reply(401, (_challenge(error), *explained(error)), b"", account)
-    return Reply(status, (*PROBLEM, *explained(error), *more), realtime.problem(error, request_id), account)
+        return Reply(401, (_challenge(error), *explained(error)), b"", account, code, detail)
+    body = realtime.problem(error, request_id)
+    return Reply(status, (*PROBLEM, *explained(error), *more), body, account, code, detail)
+
+
+def told(kind: errors.Kind) -> str:
+    """How an error looks here, with `marks`."""
+    code = kind.code
+    own = f" `{realtime.OAUTH_ERRORS[code]}`" if code in realtime.OAUTH_ERRORS else ""
+    whole = "" if code in _OF_RECIPIENTS_ALONE else f"{realtime.STATUS[code]}{own}"
+    recipient = realtime.RECIPIENT_STATUS.get(code)
+    alone = f"200, with `{recipient}` for the recipient" if recipient is not None else ""
+    return ", or ".join(filter(None, (whole, alone)))
+
+
+def answer_to(example: Example, request_id: str) -> Reply:
+    """The answer to an example of an error."""
+    error = example.error
+    code = error.kind.code
+    if code in _OF_RECIPIENTS_ALONE:
+        return Reply(200, JSON, realtime.render_verdicts([Verdict(0, error.kind)]))
+    if isinstance(error, CallerError) and example.path == AUTH_PATH and code in realtime.OAUTH_ERRORS:
+        return _no_token(error, basic=False)
+    more = tuple((name.lower().encode(), value.encode()) for name, value in example.answer_headers)
+    return refusal(error, request_id, more=more)
 
 
 def _challenge(error: HeliographError) -> tuple[bytes, bytes]:
@@ -271,11 +245,11 @@ def _challenge(error: HeliographError) -> tuple[bytes, bytes]:
 
 
 def _no_token(error: CallerError, *, basic: bool) -> Reply:
-    headers = (*JSON, _NO_STORE, *explained(error))
+    headers = (*JSON, NO_STORE, *explained(error))
     status = realtime.STATUS[error.kind.code]
     if status == 401 and basic:
         headers = (*headers, (b"www-authenticate", b"Basic " + _REALM))
-    return Reply(status, headers, realtime.oauth_error(error))
+    return Reply(status, headers, realtime.oauth_error(error), "-", error.kind.code, error.detail)
 
 
 # -- the token request (RFC 6749 §4.4.2)
@@ -285,7 +259,7 @@ def _form(content_type: str, body: bytes) -> dict[str, str]:
     """The fields that matter. Raises `CallerError(AUTH_MALFORMED)`."""
     kind = content_type.partition(";")[0].strip().lower()
     if kind not in ("", "application/x-www-form-urlencoded"):
-        raise _malformed(f"The body is {kind[:60]}; send the fields as application/x-www-form-urlencoded.")
+        raise _malformed(f"The body is {kind[:60]!r}; send the fields as application/x-www-form-urlencoded.")
     if len(body) > _FORM_BYTES:
         raise _malformed(f"The form has {len(body)} bytes, of which a token request needs less than 200.")
     try:
@@ -336,3 +310,6 @@ def _basic(header: bytes) -> tuple[str, str]:
 
 def _malformed(detail: str) -> CallerError:
     return CallerError(errors.AUTH_MALFORMED, detail)
+
+
+TELLING: Final = Telling(realtime.NAME, realtime.DIALECT, _owns, EXAMPLES, answer_to, told)

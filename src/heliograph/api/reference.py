@@ -1,11 +1,11 @@
-"""The reference of the API: an OpenAPI file, written by hand, as it is and as a page for people.
+"""The reference of each API: an OpenAPI file, written by hand, as it is and as a page for people.
 
-The page is made once, when the server starts, of nothing but the file and the registry of errors.
+The pages are made once, when the server starts, of nothing but the files and the registry of errors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from importlib import resources
 from typing import Any, Final
@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from heliograph.api import html
+from heliograph.api.face import Face
 from heliograph.api.replies import JSON, Headers, Reply, ReplyResponse
 from heliograph.messaging import errors
 
@@ -23,27 +24,28 @@ Node = Mapping[str, Any]
 """An object of the OpenAPI file."""
 
 _YAML: Final[Headers] = ((b"content-type", b"application/yaml"),)  # RFC 9512
-_METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+_METHODS: Final = ("post", "put", "get", "delete", "options", "head", "patch", "trace")
 
 
-def realtime_yaml() -> bytes:
-    """The OpenAPI file of RealTime SMS v.2, as it is."""
-    return resources.files("heliograph.api").joinpath("openapi/realtime.yaml").read_bytes()
+def contract(file: str) -> bytes:
+    """An OpenAPI file of ours, as it is."""
+    return resources.files("heliograph.api").joinpath("openapi", file).read_bytes()
 
 
 class Reference:
     """The pages and files, made once."""
 
-    def __init__(self) -> None:
-        source = realtime_yaml()
-        decoded = msgspec.yaml.decode(source)
-        document = Document(decoded)
-        self._replies = {
-            "/docs": Reply(200, html.HTML, _index(document)),
-            "/docs/realtime": Reply(200, html.HTML, render(document)),
-            "/docs/realtime.yaml": Reply(200, _YAML, source),
-            "/docs/realtime.json": Reply(200, JSON, msgspec.json.encode(decoded)),
-        }
+    def __init__(self, faces: Sequence[Face]) -> None:
+        documents: dict[str, Document] = {}
+        self._replies: dict[str, Reply] = {}
+        for face in faces:
+            path, source = f"/docs/{face.key}", contract(face.contract)
+            decoded = msgspec.yaml.decode(source)
+            document = documents[path] = Document(decoded)
+            self._replies[path] = Reply(200, html.HTML, render(document, path))
+            self._replies[f"{path}.yaml"] = Reply(200, _YAML, source)
+            self._replies[f"{path}.json"] = Reply(200, JSON, msgspec.json.encode(decoded))
+        self._replies["/docs"] = Reply(200, html.HTML, _index(documents))
 
     def routes(self) -> list[Route]:
         """What is where."""
@@ -78,6 +80,25 @@ class Document:
                         meanings.append(header)
         return found
 
+    def homes(self) -> Mapping[str, tuple[str, str]]:
+        """Where each named object of a good answer is described, once for all: name → id and summary of the call."""
+        found: dict[str, tuple[str, str]] = {}
+        for _, _, operation in self.operations():
+            for status, answer in operation["responses"].items():
+                for content in answer.get("content", {}).values() if status[0] == "2" else ():
+                    for name in _names(content["schema"]):
+                        found.setdefault(name, (operation["operationId"], operation["summary"]))
+        return found
+
+    def error_bodies(self) -> list[tuple[str, Node]]:
+        """Name and schema of each body that errors have."""
+        found: dict[str, Node] = {}
+        for _, _, operation in self.operations():
+            for status, answer in operation["responses"].items():
+                for content in answer.get("content", {}).values() if status[0] in "45" else ():
+                    found[content["schema"]["x-name"]] = content["schema"]
+        return sorted(found.items(), key=lambda item: item[0])
+
 
 def _inlined(node: Any, source: Node) -> Any:
     match node:
@@ -93,35 +114,51 @@ def _inlined(node: Any, source: Node) -> Any:
     return node
 
 
+def _names(schema: Node) -> Iterator[str]:
+    """The names of the objects in a schema."""
+    for field in schema["properties"].values():
+        inner = field.get("items", field)
+        if "properties" in inner:
+            if "x-name" in inner:
+                yield inner["x-name"]
+            yield from _names(inner)
+
+
 def _operations(items: Node) -> list[tuple[str, str, Node]]:
     return [(path, method, item[method]) for path, item in items.items() for method in _METHODS if method in item]
 
 
-def _index(document: Document) -> bytes:
-    info = document.root["info"]
-    return html.page(
-        "Reference",
-        "<h1>Reference</h1>\n",
-        html.section(info["title"], html.paragraph(info["summary"])),
-        '<ul>\n<li><a href="/docs/realtime">The reference</a>: every call, field, answer and callback</li>\n'
-        '<li>OpenAPI 3.1, for tools: <a href="/docs/realtime.yaml">YAML</a> or <a href="/docs/realtime.json">JSON</a>'
-        "</li>\n"
-        '<li><a href="/errors">All errors</a>, each with its cause and its remedy</li>\n</ul>\n',
+def _index(documents: Mapping[str, Document]) -> bytes:
+    parts = [_entry(path, document.root["info"]) for path, document in documents.items()]
+    every_error = html.paragraph("[All errors](/errors), each with its cause and its remedy.")
+    return html.page("Reference", "<h1>Reference</h1>\n", *parts, html.section("Errors", every_error))
+
+
+def _entry(path: str, info: Node) -> str:
+    links = (
+        f'<ul>\n<li><a href="{path}">The reference</a>: every call, field, answer and callback</li>\n'
+        f"<li>OpenAPI 3.1, for tools: {_files(path)}</li>\n</ul>\n"
     )
+    return html.section(info["title"], html.paragraph(info["summary"]) + "\n" + links)
 
 
-def render(document: Document) -> bytes:
-    """The reference as a page."""
+def _files(path: str) -> str:
+    return f'<a href="{path}.yaml">YAML</a> or <a href="{path}.json">JSON</a>'
+
+
+def render(document: Document, path: str) -> bytes:
+    """The reference as a page, which is at this path."""
     info = document.root["info"]
     title = (
         f'<h1>{escape(info["title"])}</h1>\n<p class="faint">{html.marked(info["summary"])}'
-        ' As OpenAPI 3.1: <a href="/docs/realtime.yaml">YAML</a>, <a href="/docs/realtime.json">JSON</a>.</p>\n'
+        f" As OpenAPI 3.1: {_files(path)}.</p>\n"
     )
     before, *parts = f"\n{info['description']}".split("\n## ")
     chapters = [part.partition("\n")[::2] for part in parts]
     first, *rules = [_section(_slug(name), escape(name), html.prose(text)) for name, text in chapters]
-    calls = [_operation(*operation) for operation in document.operations()]
-    callbacks = [_operation(*webhook, ours=True) for webhook in document.webhooks()]
+    homes = document.homes()
+    calls = [_operation(*operation, homes) for operation in document.operations()]
+    callbacks = [_operation(*webhook, homes, ours=True) for webhook in document.webhooks()]
     article = (
         title,
         html.prose(before),
@@ -167,8 +204,18 @@ def _slug(title: str) -> str:
 # -- a call
 
 
-def _operation(path: str, method: str, operation: Node, *, ours: bool = False) -> str:
+Links = Mapping[str, str]
+"""Objects that are described with another call: name → a link to that."""
+
+
+def _operation(
+    path: str, method: str, operation: Node, homes: Mapping[str, tuple[str, str]], *, ours: bool = False
+) -> str:
     """A call, or with `ours` one that the server makes: then the path is no more than a name."""
+    here = operation["operationId"]
+    elsewhere = {
+        name: f'<a href="#{call}">{escape(title)}</a>' for name, (call, title) in homes.items() if call != here
+    }
     target = "your URL" if ours else html.code(path)
     call = f'<p class="call"><span class="verb {method}">{method.upper()}</span>{target}</p>\n'
     samples = operation.get("x-codeSamples", ())
@@ -176,8 +223,8 @@ def _operation(path: str, method: str, operation: Node, *, ours: bool = False) -
         (f"<h3>{escape(one['label'])}</h3>\n" if len(samples) > 1 else "") + html.block(one["source"])
         for one in samples
     )
-    request = _parameters(operation) + _body(operation)
-    answers = "".join(_answer(status, answer) for status, answer in operation["responses"].items())
+    request = _parameters(operation) + _body(operation, elsewhere)
+    answers = "".join(_answer(status, answer, elsewhere) for status, answer in operation["responses"].items())
     heading = "Your answer" if ours else "Answers"
     content = f"{call}{html.prose(operation['description'])}{example}{request}<h3>{heading}</h3>\n{answers}"
     return _section(operation["operationId"], escape(operation["summary"]), content)
@@ -194,17 +241,17 @@ def _parameters(operation: Node) -> str:
     return "<h3>Parameters</h3>\n" + html.table(("Parameter", "Meaning"), rows, stacked=True) + "\n" if rows else ""
 
 
-def _body(operation: Node) -> str:
+def _body(operation: Node, elsewhere: Links) -> str:
     if "requestBody" not in operation:
         return ""
     parts = []
     for media, content in operation["requestBody"]["content"].items():
-        parts.append(f"<h3>Body: {html.code(media)}</h3>\n{_fields(content['schema'])}")
+        parts.append(f"<h3>Body: {html.code(media)}</h3>\n{_fields(content['schema'], elsewhere)}")
         parts += _examples(content, media)
     return "".join(parts)
 
 
-def _answer(status: str, answer: Node) -> str:
+def _answer(status: str, answer: Node, elsewhere: Links) -> str:
     """An answer folded into its status and what it means; the good ones are open."""
     first, _, rest = answer["description"].strip().partition("\n\n")
     named = f'<span class="status s{status[0]}">{status if status != "default" else "any other"}</span>'
@@ -212,7 +259,7 @@ def _answer(status: str, answer: Node) -> str:
     for media, content in answer.get("content", {}).items():
         inside += f"<p>Body: {html.code(media)}{_refers(content['schema'], status)}</p>\n"
         if status[0] == "2":
-            inside += _fields(content["schema"])
+            inside += _fields(content["schema"], elsewhere)
         inside += "".join(_examples(content, media))
     if answer.get("headers"):
         links = ", ".join(f'<a href="#header-{name.lower()}">{name}</a>' for name in answer["headers"])
@@ -271,22 +318,24 @@ def _json(value: Any, indent: str = "") -> str:
 # -- fields
 
 
-def _fields(schema: Node) -> str:
-    rows = list(_rows(schema, ""))
+def _fields(schema: Node, elsewhere: Links) -> str:
+    rows = list(_rows(schema, "", elsewhere))
     return _told(schema) + html.table(("Field", "Meaning"), rows, stacked=True) + "\n"
 
 
-def _rows(schema: Node, prefix: str) -> Iterator[tuple[str, str]]:
+def _rows(schema: Node, prefix: str, elsewhere: Links) -> Iterator[tuple[str, str]]:
     """Each field of an object and of the objects in it: `message.text`, `submissions[].status`."""
     for name, node in schema["properties"].items():
         field = node
         required = name in schema.get("required", ())
-        yield _name(prefix + name, _type(field), required=required), _meaning(field)
         inner, within = field, f"{prefix}{name}."
         if field.get("type") == "array":
             inner, within = field["items"], f"{prefix}{name}[]."
-        if "properties" in inner:
-            yield from _rows(inner, within)
+        link = elsewhere.get(inner.get("x-name", ""))
+        more = f"<p>Its fields are those under {link}.</p>" if link else ""
+        yield _name(prefix + name, _type(field), required=required), _meaning(field) + more
+        if "properties" in inner and not link:
+            yield from _rows(inner, within, elsewhere)
 
 
 def _name(name: str, kind: str, *, required: bool) -> str:
@@ -299,10 +348,10 @@ def _type(schema: Node) -> str:
         values = [schema["const"]] if "const" in schema else schema["enum"]
         kinds = {type(value).__name__: None for value in values if value not in (None, "")}
         return " or ".join("string" if kind == "str" else "number" for kind in kinds)
-    kind: str = schema["type"]
-    if kind == "array":
+    types: list[str] = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    if types == ["array"]:
         return f"array of {_type(schema['items'])}s"
-    return kind
+    return " or ".join(types)
 
 
 def _meaning(field: Node) -> str:
@@ -341,6 +390,5 @@ def _headers(document: Document) -> str:
 
 
 def _error_bodies(document: Document) -> str:
-    schemas = document.root["components"]["schemas"]
-    bodies = (f'<h3 id="{name}">{name}</h3>\n{_fields(schemas[name])}' for name in ("Problem", "TokenError"))
+    bodies = (f'<h3 id="{name}">{name}</h3>\n{_fields(schema, {})}' for name, schema in document.error_bodies())
     return _section("error-bodies", "Bodies of errors", "".join(bodies))

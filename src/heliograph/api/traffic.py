@@ -25,26 +25,26 @@ class Busy(Protocol):
 
 
 class Traffic:
-    """Counts of a server, on the event loop. Routes are templates, so there are few of everything; that of sends is
-    `send_route`.
+    """Counts of a server, on the event loop. Routes are templates, so there are few of everything; those of sends are
+    `send_routes`.
 
-    `sends` counts answers by status, `others` those to the rest by method, route and status, `errors` those with an
-    error by its code.
+    `sends` counts answers by route and status, `others` those to the rest by method, route and status, `errors` those
+    with an error by its code.
     """
 
-    def __init__(self, send_route: str) -> None:
-        self.send_route = send_route
-        self.sends: dict[int, int] = defaultdict(int)
+    def __init__(self, send_routes: frozenset[str]) -> None:
+        self.send_routes = send_routes
+        self.sends: dict[tuple[str, int], int] = defaultdict(int)
         self.others: dict[tuple[str, str, int], int] = defaultdict(int)
         self.errors = dict.fromkeys(REGISTRY, 0)
         self.send_seconds = Histogram()
         self.other_seconds = Histogram()
         self.connections: Collection[Busy] = ()
 
-    def sent(self, status: int, began: float, headers: Fields) -> None:
+    def sent(self, route: str, status: int, began: float, headers: Fields) -> None:
         """A send is answered; `began` by `perf_counter`. Every send passes here, so it does the least."""
         self.send_seconds.observe(perf_counter() - began)
-        self.sends[status] += 1
+        self.sends[route, status] += 1
         if status >= 400:
             self._count_error(headers)
 

@@ -19,6 +19,7 @@ _Parts = Meta(ge=1, le=255)  # what the header of a part can count
 _Hour = Meta(gt=0, le=3_600)
 _Wait = Meta(ge=0, le=300)
 _Delay = Meta(ge=0, le=3_600_000)
+_Currency = Meta(pattern=r"^[A-Z]{3}\Z")
 _Timeout = Meta(gt=0, le=60)  # as in webhooks.sender
 
 
@@ -91,6 +92,7 @@ class MessagesSettings(Struct, frozen=True):
     stop_seconds: Annotated[
         float, _Wait, _is("Told to stop, the server waits so long, at most, for what is on the wire to a carrier.")
     ] = 10.0
+    currency: Annotated[str, _Currency, _is("What amounts are in, as ISO 4217 has it: three capitals.")] = "USD"
 
 
 class CallbacksSettings(Struct, frozen=True):

@@ -9,11 +9,12 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import uvicorn
 import uvloop
@@ -23,39 +24,51 @@ from heliograph.api.asgi import build
 from heliograph.api.door import protocol_class
 from heliograph.api.http import HttpLimits
 from heliograph.api.services import Services
-from heliograph.dialects import realtime
+from heliograph.app import credential_kinds
 from heliograph.kit.clock import SystemClock
 from heliograph.kit.log import AccessLog
 from heliograph.messaging import errors
 from heliograph.messaging.accounts import Account, AccountStatus
 from heliograph.messaging.operators import UNKNOWN_OPERATOR
-from heliograph.messaging.submissions import Order, Status
+from heliograph.messaging.submissions import Order, Request, Status, Submission
+from heliograph.messaging.text import Encoding, Text
 from heliograph.service.idempotency import Idempotency
 from heliograph.service.limits import Limits
-from heliograph.service.submit import Keyed, Verdict
+from heliograph.service.submit import Entry, Keyed, KeyedBatch, Verdict
+from heliograph.store.interface import MessageFilter
 
-ACCOUNT = Account(id=1, ref="acc_demo", name="Demo", email="demo@example.net")
+ACCOUNT = Account(id=1, ref="acc_demo", name="Demo", email="demo@example.net", default_sender="96000")
+BUSY = msgspec.structs.replace(ACCOUNT, id=3, ref="acc_busy", per_minute=1_000_000)
 SUSPENDED = Account(id=2, ref="acc_gone", name="Gone", email="gone@example.net", status=AccountStatus.SUSPENDED)
-ACCOUNTS = {"good.token.one": ACCOUNT, "gone.token.two": SUSPENDED}
+ACCOUNTS = {"good.token.one": ACCOUNT, "gone.token.two": SUSPENDED, "busy.token.three": BUSY}
 CLIENT_ID = "rt_" + "a" * 24
 CLIENT_SECRET = "rts_" + "b" * 43
+KINDS = {kind.api: kind for kind in credential_kinds()}
+CREDENTIALS = {kind.dialect: (kind.id_prefix + "a" * 24, kind.secret_prefix + "b" * 43) for kind in KINDS.values()}
+AUDIENCES = set(KINDS)
+FINGERPRINT = "0123456789ab"
+NOW = 1_767_323_045_678
 
 
 class FakeDirectory:
     def authenticate(self, dialect: int, public_id: str, secret: str) -> Account:
-        assert dialect == realtime.DIALECT
-        if (public_id, secret) != (CLIENT_ID, CLIENT_SECRET):
+        if (public_id, secret) != CREDENTIALS[dialect]:
             raise errors.CallerError(errors.CREDENTIALS_INVALID, "No account has these client credentials.")
         return ACCOUNT
 
+    def fingerprint(self, dialect: int, public_id: str) -> str:
+        assert public_id == CREDENTIALS[dialect][0]
+        return FINGERPRINT
+
 
 class FakeTokens:
-    def issue(self, account: Account, audience: str) -> str:
-        assert (account, audience) == (ACCOUNT, "realtime")
+    def issue(self, account: Account, audience: str, fingerprint: str) -> str:
+        assert (account, fingerprint) == (ACCOUNT, FINGERPRINT)
+        assert audience in AUDIENCES
         return "good.token.one"
 
     def verify(self, token: str, audience: str) -> Account:
-        assert audience == "realtime"
+        assert audience in AUDIENCES
         if token not in ACCOUNTS:
             raise errors.CallerError(errors.TOKEN_INVALID, "The access token expired or was revoked.")
         return ACCOUNTS[token]
@@ -71,11 +84,17 @@ class FakeSubmit:
         self.held: list[Callable[[], None]] = []
 
     def __call__(
-        self, account: Account, order: Order, dialect: int, answer: Callable[[Any], None], keyed: Keyed | None = None
+        self,
+        account: Account,
+        order: Order,
+        dialect: int,
+        answer: Callable[[Any], None],
+        keyed: Keyed | None = None,
+        request_id: str = "",
     ) -> None:
         loop = asyncio.get_running_loop()
         self.orders.append(order)
-        verdicts: Any = [Verdict(int(recipient)) for recipient in order.recipients]
+        verdicts: Any = [Verdict(int(one.recipient), None, one) for one in submissions_of(order)]
         match order.text:
             case "boom":
                 raise RuntimeError("a secret trace")
@@ -86,7 +105,13 @@ class FakeSubmit:
             case "broken":
                 verdicts = [None]
             case "poor":
-                verdicts[-1] = Verdict(0, errors.INSUFFICIENT_FUNDS)
+                verdicts[-1] = Verdict(0, errors.INSUFFICIENT_FUNDS, verdicts[-1].submission)
+            case "stopped":
+                verdicts[-1] = Verdict(0, errors.RECIPIENT_OPTED_OUT, verdicts[-1].submission)
+            case "crowded":
+                verdicts[-1] = Verdict(0, errors.CARRIER_BACKLOG_FULL)
+            case "wrong":
+                raise errors.CallerError(errors.RECIPIENT_INVALID, "No.", pointer="/recipients/0")
             case "hold":
                 self.held.append(lambda: loop.call_soon_threadsafe(answer, verdicts))
                 return
@@ -95,12 +120,47 @@ class FakeSubmit:
         else:
             loop.call_soon(answer, verdicts)
 
+    def batch(
+        self,
+        account: Account,
+        orders: Sequence[Order | errors.HeliographError],
+        dialect: int,
+        answer: Callable[[Any], None],
+        keyed: KeyedBatch | None = None,
+        request_id: str = "",
+    ) -> None:
+        entries: list[Entry] = []
+        for order in orders:
+            try:
+                if isinstance(order, errors.HeliographError):
+                    raise order
+                self(account, order, dialect, lambda verdicts: None)
+            except errors.HeliographError as error:
+                entries.append(error)
+                continue
+            (one,) = submissions_of(order)
+            refused = errors.INSUFFICIENT_FUNDS if order.text == "poor" else None
+            entries.append(Verdict(0 if refused else int(one.recipient), refused, one))
+        asyncio.get_running_loop().call_soon(answer, entries)
+
     def wait_held(self, count: int = 1) -> None:
         wait_until(lambda: len(self.held) >= count)
 
 
+def submissions_of(order: Order) -> list[Submission]:
+    """What an order becomes, at 0.035 a message."""
+    text = Text(order.text, Encoding.GSM7, 1)
+    request = Request(1, 1, 2, order.sender, text, NOW, NOW + 1, order.send_at_utc_ms, order.reference)
+    return [
+        Submission(n, request, number.removeprefix("+"), 35_000, 1, 0, 0, n)
+        for n, number in enumerate(order.recipients, 1)
+    ]
+
+
 class FakeStored:
     status = Status.DELIVERED
+    sender, recipient, text, encoding, segments = "96000", "56912340000", "hello", 0, 1
+    price_micros, refunded, send_at_utc_ms, reference = 35_000, False, 0, None
     registered_utc_ms, sent_utc_ms, done_utc_ms = 1_600_351_683_999, 1_600_351_694_000, 1_600_355_610_001
 
 
@@ -124,8 +184,22 @@ class FakeQuery:
         if public_id == "666":
             raise RuntimeError("a secret trace")
         if public_id != FakeView.public_id:
-            raise errors.CallerError(errors.SUBMISSION_NOT_FOUND, "No such message.")
+            facts = {"resource": "message", "id": public_id}
+            raise errors.CallerError(errors.SUBMISSION_NOT_FOUND, "No such message.", facts=facts)
         return FakeView()
+
+    async def messages(self, wanted: MessageFilter, limit: int, before: str = "") -> tuple[list[FakeView], str]:
+        await asyncio.sleep(0)
+        if before == "broken":
+            raise RuntimeError("a secret trace")
+        return [FakeView()] * min(limit, 2), "" if before else FakeView.public_id
+
+
+class FakeCancel:
+    async def __call__(self, account_id: int, public_id: str) -> FakeView:
+        if public_id == "1":
+            return await FakeQuery().message(account_id, public_id)
+        raise errors.CallerError(errors.NOT_CANCELLABLE, "Too late.")
 
 
 def wait_until(happened: Callable[[], bool], within: float = 5.0) -> None:
@@ -161,10 +235,13 @@ class Running:
             once=Idempotency(NoAnswers(), SystemClock()),  # type: ignore[arg-type]
             limits=Limits(SystemClock(), failed_tokens_per_minute=1_000),
             query=FakeQuery(),  # type: ignore[arg-type]
+            cancel=FakeCancel(),  # type: ignore[arg-type]
+            currency="USD",
             store=None,  # type: ignore[arg-type]
             clock=SystemClock(),
             ready=lambda: self.problems,
             access=AccessLog(self._log),
+            max_messages=3,
         )
         api = build(services)
         cert, key = self._tls or (None, None)

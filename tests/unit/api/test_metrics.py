@@ -29,7 +29,7 @@ def admitted(caller: str, *headers: str, peer: str = "", networks: tuple[str, ..
         "headers": [(name.encode(), b"127.0.0.1") for name in headers],
         "state": {"peer": peer or caller},
     }
-    return Metrics(services, Traffic("/api/sms")).admits(scope)
+    return Metrics(services, Traffic(frozenset({"/api/sms", "/api/v1/message/custom"}))).admits(scope)
 
 
 @pytest.mark.parametrize("caller", ["127.0.0.1", "127.8.9.10", "::1", "::ffff:127.0.0.1"])
@@ -66,10 +66,11 @@ def counted(traffic: Traffic, name: str) -> dict[tuple[str, ...], float]:
 
 
 def test_requests_are_counted_by_what_was_asked_and_answered() -> None:
-    traffic, began = Traffic("/api/sms"), time.perf_counter()
+    traffic, began = Traffic(frozenset({"/api/sms", "/api/v1/message/custom"})), time.perf_counter()
     refusal = [(b"content-type", b"application/problem+json"), (b"link", b'</errors/field_invalid>; rel="help"')]
-    traffic.sent(200, began, [])
-    traffic.sent(400, began, refusal)
+    traffic.sent("/api/sms", 200, began, [])
+    traffic.sent("/api/sms", 400, began, refusal)
+    traffic.sent("/api/v1/message/custom", 201, began, [])
     traffic.refused("POST", "/api/sms", 400, refusal)
     traffic.answered("GET", "/api/balance", 200, began, [])
     for odd in ("PROPFIND", "MKCOL", ""):
@@ -77,6 +78,7 @@ def test_requests_are_counted_by_what_was_asked_and_answered() -> None:
     assert counted(traffic, "heliograph_http_requests_total") == {
         ("POST", "/api/sms", "200"): 1,
         ("POST", "/api/sms", "400"): 2,
+        ("POST", "/api/v1/message/custom", "201"): 1,
         ("GET", "/api/balance", "200"): 1,
         ("other", "-", "404"): 3,
     }
@@ -86,8 +88,8 @@ def test_requests_are_counted_by_what_was_asked_and_answered() -> None:
 
 
 def test_a_request_that_was_not_received_whole_has_no_duration() -> None:
-    traffic, began = Traffic("/api/sms"), time.perf_counter()
-    traffic.sent(200, began - 0.3, [])
+    traffic, began = Traffic(frozenset({"/api/sms", "/api/v1/message/custom"})), time.perf_counter()
+    traffic.sent("/api/sms", 200, began - 0.3, [])
     traffic.answered("GET", "/", 200, began, [])
     traffic.refused("POST", "/api/sms", 413, [])
     assert sum(traffic.send_seconds.counts) == sum(traffic.other_seconds.counts) == 1
@@ -95,7 +97,7 @@ def test_a_request_that_was_not_received_whole_has_no_duration() -> None:
 
 
 def test_requests_in_flight_are_the_connections_that_wait_for_an_answer() -> None:
-    traffic = Traffic("/api/sms")
+    traffic = Traffic(frozenset({"/api/sms", "/api/v1/message/custom"}))
     traffic.connections = [SimpleNamespace(busy=busy) for busy in (True, False, True)]
     assert counted(traffic, "heliograph_http_requests_in_flight") == {(): 2}
     assert counted(traffic, "heliograph_http_connections") == {(): 3}
