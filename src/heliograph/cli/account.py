@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,16 +37,25 @@ from heliograph.cli.common import (
     served_url,
     with_store,
 )
-from heliograph.cli.credentials import DEMO_SENDER, Credentials, credentials, new_realtime_secrets, new_ref
+from heliograph.cli.credentials import (
+    DEMO_SENDER,
+    Clients,
+    Credentials,
+    credential_kinds,
+    credentials,
+    known_ids,
+    new_clients,
+    new_ref,
+    stored,
+)
 from heliograph.cli.inputs import checked_senders, inbound_numbers, micros_of
 from heliograph.cli.times import now_utc_ms
 from heliograph.config import load
-from heliograph.dialects import realtime
 from heliograph.kit.keys import Keys, load_or_create
 from heliograph.messaging.accounts import Account, AccountStatus
 from heliograph.messaging.numbers import NumberPolicy
 from heliograph.messaging.pricing import exact, show_balance
-from heliograph.service.accounts import Secrets
+from heliograph.service.accounts import CredentialKind, Secrets
 from heliograph.store.interface import CreateAccount, Reads, ReplaceCredentials, Store, TopUp, UpdateAccount
 
 commands = group("Accounts: customers and their money.")
@@ -83,7 +93,7 @@ def create(
     data: Data = DATA_FOLDER,
     json: Json = False,
 ) -> None:
-    """Create an account. Its client secret is shown now and never again.
+    """Create an account. Its secrets are shown now and never again.
 
     \b
     heliograph account create --name "Example Ltd" --email ops@example.com --balance 5.00
@@ -93,7 +103,7 @@ def create(
     if micros < 0:
         refuse(f"--balance {balance}: an account begins with 0 or more", WRONG)
     allowed = checked_senders(sender or [DEMO_SENDER])
-    client = new_realtime_secrets()
+    clients = new_clients(credential_kinds())
     account = Account(
         id=0,
         ref=_ref(ref),
@@ -105,7 +115,7 @@ def create(
         inbound=frozenset(inbound_numbers("--inbound", inbound or [])),
         created_utc_ms=now_utc_ms(),
     )
-    operation = CreateAccount(account, [client.credential(realtime.DIALECT)], micros)
+    operation = CreateAccount(account, stored(clients), micros)
 
     async def act(store: Store) -> Account:
         return await store.apply(operation)
@@ -113,9 +123,9 @@ def create(
     with explained(data):
         base_url, keys = _base_url(data), load_or_create(data)
     created = with_store(data, act, create=True)
-    issued = credentials(base_url, created, client, keys)
+    issued = credentials(base_url, created, clients, keys)
     if json:
-        print_json(issued)
+        print_json(issued.as_json())
     else:
         told = f"account {created.ref} ({created.name}) created, balance {show_balance(micros)}"
         _print_issued(told, issued, ("senders", "any" if any_sender else ", ".join(sorted(allowed))))
@@ -224,51 +234,65 @@ def resume(account: AccountId, data: Data = DATA_FOLDER, json: Json = False) -> 
 @commands.command()
 def rotate(
     account: AccountId,
+    api: Annotated[
+        str | None, typer.Option("--api", metavar="API", help="Only this API's, e.g. realtime. All if left out.")
+    ] = None,
     webhook_secret: Annotated[
         bool, typer.Option("--webhook-secret", help="Renew the secret that signs callbacks instead.")
     ] = False,
     data: Data = DATA_FOLDER,
     json: Json = False,
 ) -> None:
-    """Renew the client secret, or the webhook secret.
+    """Renew the secrets of the APIs, or the webhook secret.
 
-    The client id stays; the old client secret and all tokens end. When the webhook secret changes, callbacks
-    are signed with the new one and the one before, so that a receiver that knows either accepts them.
+    The client id and the API key stay; the old secrets end, and the tokens that were got with them. When the webhook
+    secret changes, callbacks are signed with the new one and the one before, so that a receiver that knows either
+    accepts them.
 
     \b
     heliograph account rotate demo
+    heliograph account rotate demo --api realtime
     heliograph account rotate acc_4kq2m7xw5c --webhook-secret --json
     """
+    if webhook_secret and api is not None:
+        refuse("--webhook-secret is for the callbacks of all APIs; leave out --api, or --webhook-secret", WRONG)
+    kinds = _kinds(api)
     with explained(data):
         require_data(data)
         base_url, keys = _base_url(data), load_or_create(data)
     if webhook_secret:
         _rotate_webhook_secret(data, account, keys, json=json)
         return
-    fresh = new_realtime_secrets()
 
-    async def act(store: Store) -> tuple[Account, Secrets]:
-        found, client_id = await store.read(lambda reads: _client_id(reads, account))
-        client = Secrets(client_id or fresh.public_id, fresh.secret)
-        return await store.apply(ReplaceCredentials(found.id, [client.credential(realtime.DIALECT)])), client
+    async def act(store: Store) -> tuple[Account, Clients]:
+        found, ids = await store.read(lambda reads: _with_ids(reads, account))
+        fresh = {kind: kind.new() for kind in kinds}
+        clients = {kind.api: Secrets(ids.get(kind.dialect, new.public_id), new.secret) for kind, new in fresh.items()}
+        return await store.apply(ReplaceCredentials(found.id, stored(clients))), clients
 
-    changed, client = with_store(data, act)
-    issued = credentials(base_url, changed, client, keys)
+    changed, clients = with_store(data, act)
+    issued = credentials(base_url, changed, clients, keys)
     if json:
-        print_json(issued)
+        print_json(issued.as_json())
         return
-    _print_issued(f"account {changed.ref} ({changed.name}) has a new client secret", issued)
-    say("The old client secret and all tokens end within two seconds.")
+    _print_issued(f"account {changed.ref} ({changed.name}) has new secrets: {', '.join(clients)}", issued)
+    say("The old secrets, and the tokens that were got with them, end within two seconds.")
 
 
-def _client_id(reads: Reads, name: str) -> tuple[Account, str]:
-    """The account of this id or name and its client id, "" when it has none."""
+def _kinds(api: str | None) -> Sequence[CredentialKind]:
+    """The kinds of credentials that `--api` names."""
+    kinds = credential_kinds()
+    if api is None:
+        return kinds
+    named = [kind for kind in kinds if kind.api == api]
+    if not named:
+        refuse(f"--api {api[:40]!r} is no API; name one of {', '.join(kind.api for kind in kinds)}", WRONG)
+    return named
+
+
+def _with_ids(reads: Reads, name: str) -> tuple[Account, dict[int, str]]:
     found = find_account(reads, name)
-    known = reads.accounts_since(found.revision - 1)
-    ids = [
-        one.public_id for same, all_ in known if same.id == found.id for one in all_ if one.dialect == realtime.DIALECT
-    ]
-    return found, ids[0] if ids else ""
+    return found, known_ids(reads, found)
 
 
 def _rotate_webhook_secret(data: Path, name: str, keys: Keys, *, json: bool) -> None:
@@ -312,16 +336,8 @@ def _email(value: str) -> str:
 
 def _print_issued(told: str, issued: Credentials, *more: tuple[str, object]) -> None:
     say(told)
-    print_pairs(
-        (
-            ("base URL", issued.base_url),
-            ("client id", issued.realtime.client_id),
-            ("client secret", issued.realtime.client_secret),
-            ("webhook secret", issued.webhook_secret),
-            *more,
-        )
-    )
-    say("Keep the client secret: it is not stored and cannot be shown again.")
+    print_pairs((*issued.pairs(), *more))
+    say("Keep the secrets: those of the APIs are not stored and cannot be shown again.")
 
 
 commands.command(context_settings=_AMOUNTS)(credit)

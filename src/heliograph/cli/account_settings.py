@@ -33,7 +33,7 @@ from heliograph.cli.inputs import (
     url_of,
     validity_of,
 )
-from heliograph.messaging.accounts import Account
+from heliograph.messaging.accounts import Account, Tier
 from heliograph.messaging.numbers import NumberPolicy
 from heliograph.messaging.pricing import exact, show_balance
 from heliograph.store.interface import Reads, SetCredit, Store
@@ -95,7 +95,8 @@ def limit(
 ) -> None:
     """Change how many calls it may make, or show it.
 
-    What is over it gets 429. Token requests do not count.
+    What is over it gets 429. It holds for all APIs together. Without one RealTime SMS has no limit, and 747 SMS the one
+    of the account's tier. Token requests do not count.
 
     \b
     heliograph account limit demo --per-minute 100
@@ -103,6 +104,26 @@ def limit(
     """
     changes = {} if per_minute is None else {"per_minute": per_minute_of(per_minute)}
     change(data, account, ["per_minute"], lambda _: changes, json=json)
+
+
+def tier(
+    account: AccountId,
+    name: Annotated[
+        Tier | None, typer.Argument(metavar="[standard|premium]", help="100 or 500 calls of 747 SMS in any 60 seconds.")
+    ] = None,
+    data: Data = DATA_FOLDER,
+    json: Json = False,
+) -> None:
+    """Change its tier, or show it.
+
+    The tier limits calls of 747 SMS: standard to 100 in any 60 seconds, premium to 500. An account with a limit of its
+    own (`heliograph account limit`) has that instead, for all APIs together.
+
+    \b
+    heliograph account tier demo premium
+    """
+    changes = {} if name is None else {"tier": name}
+    change(data, account, ["tier", "per_minute"], lambda _: changes, json=json)
 
 
 def countries(
@@ -317,7 +338,7 @@ def callbacks(
         _warn(url or "", demo=(data / KEPT).exists())
 
 
-SETTINGS = (senders, limit, countries, ips, numbers, sending, validity, inbound, callbacks)
+SETTINGS = (senders, limit, tier, countries, ips, numbers, sending, validity, inbound, callbacks)
 
 
 def _warn(url: str, *, demo: bool) -> None:

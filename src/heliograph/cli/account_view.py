@@ -23,7 +23,14 @@ def full_view(reads: Reads, account: Account) -> dict[str, Any]:
     settings = settings_view(account)
     money = {"balance": show_balance(reads.balance(account.id)), "credit": exact(reads.credit(account.id))}
     created = {"created": show_time(account.created_utc_ms)}
-    return {"account_id": account.ref, "name": account.name, "email": account.email, **money, **settings, **created}
+    about = {"account_id": account.ref, "name": account.name, "email": account.email}
+    return {**about, **money, **settings, **limits_view(account), **created}
+
+
+def limits_view(account: Account) -> dict[str, int | None]:
+    """How many calls it may make in any sixty seconds through each API: its own limit, else what that API has."""
+    own = account.per_minute or None
+    return {"realtime_per_minute": own, "sms747_per_minute": own or account.tier.per_minute}
 
 
 def settings_view(account: Account) -> dict[str, Any]:
@@ -34,6 +41,7 @@ def settings_view(account: Account) -> dict[str, Any]:
         "senders": "any" if account.senders is None else sorted(account.senders),
         "default_sender": account.default_sender,
         "per_minute": account.per_minute or None,
+        "tier": account.tier.value,
         "countries": "all" if account.countries is None else sorted(account.countries),
         "networks": list(account.networks) or "any",
         "numbers": account.numbers.value,

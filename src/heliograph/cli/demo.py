@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,22 +27,25 @@ from heliograph.cli.credentials import (
     DEMO_SENDER,
     KEPT,
     LOOPBACK,
+    Clients,
     Credentials,
-    RealTimeCredentials,
+    credential_kinds,
     credentials,
-    new_realtime_secrets,
+    known_ids,
+    new_clients,
+    stored,
+    told,
 )
 from heliograph.cli.listen import Receiver
 from heliograph.cli.watch import Watch
 from heliograph.config import PREFIX, Settings, read
-from heliograph.dialects import realtime
 from heliograph.kit.keys import write_private
 from heliograph.messaging.accounts import Account
 from heliograph.messaging.errors import CallerError
 from heliograph.messaging.numbers import NumberPolicy
 from heliograph.messaging.pricing import parse_money, show_balance
-from heliograph.service.accounts import Secrets
-from heliograph.store.interface import CreateAccount, UpdateAccount
+from heliograph.service.accounts import CredentialKind, Secrets
+from heliograph.store.interface import CreateAccount, Reads, ReplaceCredentials, UpdateAccount
 
 if TYPE_CHECKING:
     from heliograph.app import App
@@ -142,45 +146,62 @@ async def _serve(settings: Settings, credentials_file: Path | None) -> None:
 
 
 async def _account(running: App) -> tuple[Account, Credentials]:
-    """The demo's account and its credentials: those of the first start, whatever happened since."""
-    folder = Path(running.settings.data.dir)
-    client = _kept(folder)
-    account = await running.store.read(lambda reads: reads.account(REF))
-    if account is None:
-        client = client or new_realtime_secrets()
-        # First the secret, then the account: a stop in between must not leave an account that nobody can use.
-        _keep(folder, Credentials("", REF, RealTimeCredentials(client.public_id, client.secret), ""))
-        account = await running.store.apply(_creation(client, running.clock.now_utc_ms()))
-    elif client is None:
+    """The demo's account and its credentials: those of the first start, whatever happened since, and those of an API
+    that it did not know yet.
+    """
+    folder, kinds = Path(running.settings.data.dir), credential_kinds()
+    kept = _kept(folder, kinds)
+    account, ids = await running.store.read(_known)
+    if account is not None and kept is None:
         refuse(
             f"{folder / KEPT} is gone, and secrets are stored nowhere else; put it back, or use another --data folder"
             " (`heliograph serve` still serves this one)",
             UNUSABLE,
         )
-    else:
-        _require_right(running, account, client)
-    issued = credentials(running.settings.base_url, account, client, running.keys)
+    known = [kind for kind in kinds if kind.dialect in ids]
+    for kind in known:
+        _require_right(running, kind, (kept or {}).get(kind.api))
+    missing = [kind for kind in kinds if kind not in known]
+    clients = {**new_clients(missing), **(kept or {})}
+    if missing:
+        # First the secrets, then the account: a stop in between must not leave an account that nobody can use.
+        _keep(folder, Credentials("", REF, told(clients), ""))
+    if account is None:
+        account = await running.store.apply(_creation(clients, running.clock.now_utc_ms()))
+    elif missing:
+        new = stored({kind.api: clients[kind.api] for kind in missing})
+        account = await running.store.apply(ReplaceCredentials(account.id, new))
+    issued = credentials(running.settings.base_url, account, clients, running.keys)
     _keep(folder, issued)
     return account, issued
 
 
-def _require_right(running: App, account: Account, client: Secrets) -> None:
+def _known(reads: Reads) -> tuple[Account | None, dict[int, str]]:
+    """The demo's account and its public ids by dialect."""
+    account = reads.account(REF)
+    return account, known_ids(reads, account) if account is not None else {}
+
+
+def _require_right(running: App, kind: CredentialKind, client: Secrets | None) -> None:
     """Refuse credentials that were altered, or are of another folder: no call with them would be answered."""
     try:
-        found = running.directory.authenticate(realtime.DIALECT, client.public_id, client.secret)
+        right = client is not None and (
+            running.directory.authenticate(kind.dialect, client.public_id, client.secret).ref == REF
+        )
     except CallerError:
-        found = None
-    if found is None or found.id != account.id:
+        right = False
+    if not right:
         path = Path(running.settings.data.dir) / KEPT
         refuse(
-            f"{path} does not hold the credentials of account {account.ref}. If `heliograph account rotate` renewed"
-            " them, write what it printed with --json into it; if it was altered, or is another folder's, put the right"
-            " one back; or use another --data folder (`heliograph serve` still serves this one)",
+            f"{path} does not hold the {kind.api} credentials of account {REF}. If `heliograph account rotate` renewed"
+            f' them, put what it printed with --json for "{kind.api}" into it; if it was altered, or is another'
+            " folder's, put the right one back; or use another --data folder (`heliograph serve` still serves this"
+            " one)",
             UNUSABLE,
         )
 
 
-def _creation(client: Secrets, now_utc_ms: int) -> CreateAccount:
+def _creation(clients: Clients, now_utc_ms: int) -> CreateAccount:
     account = Account(
         id=0,
         ref=REF,
@@ -192,18 +213,21 @@ def _creation(client: Secrets, now_utc_ms: int) -> CreateAccount:
         inbound=frozenset({DEMO_SENDER}),
         created_utc_ms=now_utc_ms,
     )
-    return CreateAccount(account, [client.credential(realtime.DIALECT)], parse_money(BALANCE))
+    return CreateAccount(account, stored(clients), parse_money(BALANCE))
 
 
-def _kept(folder: Path) -> Secrets | None:
+def _kept(folder: Path, kinds: Sequence[CredentialKind]) -> dict[str, Secrets] | None:
+    """The credentials that are kept, by API; None when there is no file."""
     path = folder / KEPT
     try:
-        kept = msgspec.json.decode(path.read_bytes(), type=Credentials)
+        kept = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        given = {kind: msgspec.convert(kept[kind.api], dict[str, str]) for kind in kinds if kind.api in kept}
+        return {kind.api: Secrets(pair[kind.id_name], pair[kind.secret_name]) for kind, pair in given.items()}
     except FileNotFoundError:
         return None
-    except msgspec.MsgspecError as error:
-        refuse(f"{path} is damaged ({error}); put it back, or use another --data folder", UNUSABLE)
-    return Secrets(kept.realtime.client_id, kept.realtime.client_secret)
+    except (msgspec.MsgspecError, KeyError) as error:
+        reason = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+        refuse(f"{path} is damaged ({reason}); put it back, or use another --data folder", UNUSABLE)
 
 
 def _keep(folder: Path, issued: Credentials) -> None:
@@ -211,7 +235,7 @@ def _keep(folder: Path, issued: Credentials) -> None:
 
 
 def _encoded(issued: Credentials) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(issued), indent=2) + b"\n"
+    return msgspec.json.format(msgspec.json.encode(issued.as_json()), indent=2) + b"\n"
 
 
 async def _listen(running: App, account: Account, url: str) -> Account:
@@ -247,13 +271,11 @@ def welcome(settings: Settings, issued: Credentials, balance_micros: int) -> str
 Heliograph demo at {issued.base_url} (Ctrl-C stops it; data in {settings.data.dir}, log in {log})
 
   account         {issued.account_id}: sender {DEMO_SENDER}, balance {show_balance(balance_micros)}, {price} a segment
-  client id       {issued.realtime.client_id}
-  client secret   {issued.realtime.client_secret}
-  webhook secret  {issued.webhook_secret}
+{_secrets(issued)}
 
 Paste into another terminal: get a token, look at the balance, send a message, ask what became of it.
 
-{_calls(issued)}
+{_calls(issued)}{_calls_747(issued)}
 The last four digits of the recipient choose what the simulated carrier does: 0001 is reported undelivered, 0002
 rejected, and `{command} simulator fates` prints the rest; all others are delivered. More to try:
 
@@ -266,17 +288,40 @@ What happens from here on:
 """
 
 
+def _secrets(issued: Credentials) -> str:
+    return "\n".join(f"  {name:<14}  {value}" for name, value in issued.pairs() if value != issued.base_url)
+
+
 def _calls(issued: Credentials) -> str:
-    url = issued.base_url
-    curl = "curl -sk" if url.startswith("https:") else "curl -s"
+    url, curl, client = issued.base_url, _curl(issued), issued.clients["realtime"]
     bearer = '-H "Authorization: Bearer $TOKEN"'
     body = f'{{"recipients":["+56910000000"],"sender":"{DEMO_SENDER}","message":{{"text":"Hello from Heliograph"}}}}'
     return rf"""TOKEN=$({curl} {url}/api/auth -d grant_type=client_credentials \
-  -d client_id={issued.realtime.client_id} \
-  -d client_secret={issued.realtime.client_secret} | sed 's/.*"access_token":"\([^"]*\)".*/\1/')
+  -d client_id={client["client_id"]} \
+  -d client_secret={client["client_secret"]} | sed 's/.*"access_token":"\([^"]*\)".*/\1/')
 {curl} {bearer} {url}/api/balance; echo
 SENT=$({curl} {bearer} {url}/api/sms \
   -d '{body}'); echo "$SENT"
 ID=$(echo "$SENT" | sed 's/.*"submissionId":"\([0-9]*\)".*/\1/')
 sleep 1; {curl} {bearer} "{url}/api/sms/$ID"; echo
 """
+
+
+def _calls_747(issued: Credentials) -> str:
+    """The same message through 747 SMS, where the installation has it."""
+    client = issued.clients.get("sms747")
+    if client is None:
+        return ""
+    curl, url = _curl(issued), f"{issued.base_url}/api/v1"
+    return rf"""
+The same through 747 SMS, over the same balance:
+
+TOKEN=$({curl} {url}/auth/token -d api_key={client["api_key"]} \
+  -d api_secret={client["api_secret"]} | sed 's/.*"access_token":"\([^"]*\)".*/\1/')
+{curl} -H "Authorization: Bearer $TOKEN" {url}/message/custom \
+  -d '{{"recipient":"+56910000000","message":"Hello from Heliograph"}}'; echo
+"""
+
+
+def _curl(issued: Credentials) -> str:
+    return "curl -sk" if issued.base_url.startswith("https:") else "curl -s"

@@ -19,6 +19,7 @@ from heliograph.cli import (
     db,
     demo,
     doctor,
+    explain,
     inbound,
     listen,
     message,
@@ -71,6 +72,7 @@ app = typer.Typer(
     heliograph account create …      another customer, on a running server too
     heliograph message timeline ID   what happened to a message
     heliograph doctor                what is wrong with an installation, and the remedy
+    heliograph explain CODE|REQUEST  what an error means, what happened to one request
 
     \b
     Exit codes: 0 done; 1 the answer is no (no such thing, not enough money, something is wrong with what was checked);
@@ -92,6 +94,7 @@ app.command("listen")(listen.listen)
 app.command("audit")(audit.audit)
 app.add_typer(db.commands, name="db")
 app.command("doctor")(doctor.doctor)
+app.command("explain")(explain.explain)
 app.add_typer(config.commands, name="config")
 app.add_typer(simulator.commands, name="simulator")
 

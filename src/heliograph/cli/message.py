@@ -93,6 +93,7 @@ class StatusName(StrEnum):
     UNDELIVERED = "undelivered"
     EXPIRED = "expired"
     UNKNOWN = "unknown"
+    CANCELLED = "cancelled"
 
 
 @commands.command("list")
@@ -234,11 +235,15 @@ def _view(message: StoredMessage) -> dict[str, Any]:
         "cost": exact(0 if message.refunded else message.price_micros),
         "tries": message.tries,
         "registered": show_time(message.registered_utc_ms),
+        "send_at": show_time(message.send_at_utc_ms),
         "sent": show_time(message.sent_utc_ms),
         "done": show_time(message.done_utc_ms),
         "expires": show_time(message.expires_utc_ms),
         "carrier_id": message.ref,
         "detail": message.detail,
+        "reference": message.reference,
+        "callback_url": message.callback_url or None,
+        "request_id": f"req_{message.trace}" if message.trace else None,
     }
 
 
@@ -264,6 +269,9 @@ def tell(story: Story) -> Iterator[Event]:
     segments = f"{message.segments} segment{'s' * (message.segments != 1)}"
     yield Event(message.registered_utc_ms, "accepted", f"from {message.sender}, {segments}")
     yield Event(message.registered_utc_ms, "charged", exact(message.price_micros))
+    if message.send_at_utc_ms:
+        due = message.send_at_utc_ms
+        yield Event(message.registered_utc_ms, "scheduled", f"for {show_time(due)}")
     yield from story.events
     if message.sent_utc_ms:
         refs = [f"part {part} as {ref}" for part, ref, _ in story.parts] or [f"as {message.ref}"]

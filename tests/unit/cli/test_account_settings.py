@@ -26,6 +26,7 @@ CHANGES = [
     (("senders", "--any"), {"senders": "any", "default_sender": "96000"}),
     (("limit", "--per-minute", "3"), {"per_minute": 3}),
     (("limit", "--per-minute", "none"), {"per_minute": None}),
+    (("tier", "premium"), {"tier": "premium", "per_minute": None}),
     (("countries", "--only", "gb, IE"), {"countries": ["GB", "IE"]}),
     (("countries", "--all"), {"countries": "all"}),
     (("ips", "--add", "10.0.0.0/8", "--add", "2001:DB8::/32"), {"networks": ["10.0.0.0/8", "2001:db8::/32"]}),
@@ -51,11 +52,24 @@ def test_a_setting_is_changed_and_then_shown(acme: Command, words: tuple[str, ..
     assert {key: whole[key] for key in after} == after
 
 
+def test_the_limits_in_effect_are_shown_for_each_api(acme: Command) -> None:
+    def limits() -> tuple[int | None, int | None]:
+        whole = shown(acme)
+        return whole["realtime_per_minute"], whole["sms747_per_minute"]
+
+    assert limits() == (None, 100)
+    acme("account", "tier", "acme", "premium")
+    assert limits() == (None, 500)
+    acme("account", "limit", "acme", "--per-minute", "7")
+    assert limits() == (7, 7)
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [
         (("senders", "acme", "--add", "SHOP"), "senders         96000 → 96000, SHOP"),
         (("limit", "acme", "--per-minute", "100"), "per_minute  none → 100"),
+        (("tier", "acme", "premium"), "tier        standard → premium"),
         (("countries", "acme", "--only", "GB"), "countries   all → GB"),
         (("ips", "acme", "--add", "10.0.0.1"), "networks    any → 10.0.0.1/32"),
         (("credit", "acme", "3"), "credit      0 → 3"),
@@ -89,6 +103,7 @@ def test_people_read_what_was_and_what_is(acme: Command, words: tuple[str, ...],
         (("credit", "-5"), "like 5"),
         (("credit", "1,5"), "'1,5'"),
         (("credit", "1000000000000"), "the largest amount is 999999999999.999999"),
+        (("tier", "gold"), "gold"),
         (("numbers", "loose"), "loose"),
         (("sending", "perhaps"), "perhaps"),
         (("validity", "59s"), "'59s': write it like 30m, 48h or 2d, from 1 minute to 7 days"),
@@ -171,5 +186,10 @@ def test_all_settings_are_shown(acme: Command) -> None:
     assert (whole["credit"], whole["per_minute"], whole["countries"], whole["networks"]) == ("0", None, "all", "any")
     assert (whole["sending"], whole["inbound"], whole["intermediate"]) == (True, [], False)
     printed = acme("account", "show", "acme").out
-    for line in ("credit            0", "per_minute        none", "sending           on", "countries         all"):
+    for line in (
+        "credit               0",
+        "per_minute           none",
+        "tier                 standard",
+        "countries            all",
+    ):
         assert line in printed

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
+import apsw
 import pytest
 from tests.unit.cli.conftest import Command
 
-from heliograph.cli.credentials import KEPT
+from heliograph.cli.credentials import KEPT, credential_kinds
 from heliograph.store.interface import UpdateAccount
 from heliograph.store.sqlite import SqliteStore
 
+APIS = {kind.api: kind.secret_name for kind in credential_kinds()}
 CREATE = ("account", "create", "--name", "Acme", "--email", "sms@acme.example")
 
 
@@ -40,10 +43,19 @@ def test_an_account_may_be_given_any_sender(heliograph: Command) -> None:
 
 def test_people_see_the_credentials_once(heliograph: Command) -> None:
     printed = heliograph(*CREATE).out
-    (secret,) = [word for word in printed.split() if word.startswith("rts_")]
+    (client_secret,) = [word for word in printed.split() if word.startswith("rts_")]
     assert "cannot be shown again" in printed
     assert "up to two seconds" in printed
-    assert secret not in heliograph("account", "show", "Acme").out
+    shown = heliograph("account", "show", "Acme").out
+    assert client_secret not in shown
+
+
+def test_each_api_has_credentials_of_its_own_shape(heliograph: Command) -> None:
+    made = heliograph.json(*CREATE)
+    assert set(made) == {"base_url", "account_id", *APIS, "webhook_secret"}
+    realtime = made["realtime"]
+    assert re.fullmatch(r"rt_[0-9a-f]{24}", realtime["client_id"])
+    assert re.fullmatch(r"rts_[A-Za-z0-9_-]{43}", realtime["client_secret"])
 
 
 @pytest.mark.parametrize(
@@ -184,16 +196,34 @@ def test_a_new_account_owns_the_numbers_that_it_is_given(heliograph: Command) ->
     assert "'12'" in heliograph(*CREATE, "--inbound", "12", code=2).err
 
 
-def test_a_renewed_client_secret_comes_as_at_creation_with_the_same_client_id(heliograph: Command) -> None:
+def test_renewed_secrets_come_as_at_creation_with_the_same_ids(heliograph: Command) -> None:
     made = heliograph.json(*CREATE, "--id", "acme")
     renewed = heliograph.json("account", "rotate", "acme")
-    assert renewed["realtime"]["client_secret"] != made["realtime"]["client_secret"]
-    same = {**made, "realtime": {**made["realtime"], "client_secret": renewed["realtime"]["client_secret"]}}
-    assert renewed == same
+    for api, secret in APIS.items():
+        assert renewed[api].pop(secret) != made[api].pop(secret)
+    assert renewed == made
     printed = heliograph("account", "rotate", "acme").out
     assert "cannot be shown again" in printed
-    assert "all tokens end" in printed
+    assert "the tokens that were got with them, end" in printed
     heliograph("account", "rotate", "nobody", code=1)
+
+
+def stored_secrets(heliograph: Command) -> dict[str, bytes]:
+    with apsw.Connection(str(heliograph.folder / "heliograph.sqlite")) as connection:
+        found = dict(connection.execute("SELECT public_id, secret_sha256 FROM credential").fetchall())
+    connection.close()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [(("--api", "smpp"), ", ".join(APIS)), (("--api", "realtime", "--webhook-secret"), "leave out --api")],
+)
+def test_what_cannot_be_renewed_is_told_what_can(heliograph: Command, words: tuple[str, ...], named: str) -> None:
+    heliograph(*CREATE, "--id", "acme")
+    before = stored_secrets(heliograph)
+    assert named in heliograph("account", "rotate", "acme", *words, code=2).err
+    assert stored_secrets(heliograph) == before
 
 
 def test_a_renewed_webhook_secret_leaves_the_client_secret_alone(heliograph: Command) -> None:
@@ -261,8 +291,6 @@ def test_a_folder_that_cannot_be_used_is_named_with_a_remedy(heliograph: Command
 
 def test_data_of_a_newer_version_are_refused(heliograph: Command) -> None:
     heliograph(*CREATE)
-    import apsw
-
     with apsw.Connection(str(heliograph.folder / "heliograph.sqlite")) as connection:
         connection.execute("PRAGMA user_version = 9999")
     connection.close()

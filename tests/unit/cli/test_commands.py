@@ -12,7 +12,7 @@ from tests.unit.cli.conftest import Command
 from heliograph import __version__
 from heliograph.cli import demo
 from heliograph.cli.common import served_url
-from heliograph.cli.credentials import KEPT, Credentials, RealTimeCredentials
+from heliograph.cli.credentials import KEPT, Credentials
 from heliograph.config import Settings
 
 
@@ -91,9 +91,13 @@ def test_a_demo_whose_secret_is_lost_or_damaged_says_what_to_do(heliograph: Comm
     kept.write_text(
         '{"base_url":"","account_id":"demo","realtime":{"client_id":"rt_x","client_secret":"rts_y"},"webhook_secret":""}'
     )
-    assert "does not hold the credentials of account demo" in heliograph("demo", "--port", str(free_port()), code=3).err
-    kept.write_text("{")
-    assert "damaged" in heliograph("demo", "--port", str(free_port()), code=3).err
+    assert (
+        "does not hold the realtime credentials of account demo"
+        in heliograph("demo", "--port", str(free_port()), code=3).err
+    )
+    for damaged in ("{", '{"realtime":{"client_id":"rt_x"}}'):
+        kept.write_text(damaged)
+        assert "damaged" in heliograph("demo", "--port", str(free_port()), code=3).err
 
 
 def free_port() -> int:
@@ -103,11 +107,16 @@ def free_port() -> int:
 
 
 def test_what_the_demo_says_can_be_pasted(tmp_path: Path) -> None:
-    issued = Credentials("https://127.0.0.1:1", "demo", RealTimeCredentials("rt_x", "rts_y"), "whsec_z")
+    clients = {
+        "realtime": {"client_id": "rt_x", "client_secret": "rts_y"},
+        "sms747": {"api_key": "k7_x", "api_secret": "s7_y"},
+    }
+    issued = Credentials("https://127.0.0.1:1", "demo", clients, "whsec_z")
     said = demo.welcome(Settings(), issued, 457_000_000)
-    for shown in ("rt_x", "rts_y", "whsec_z", "balance 457.00", "1.00 a segment"):
+    for shown in ("rt_x", "rts_y", "k7_x", "s7_y", "whsec_z", "balance 457.00", "1.00 a segment"):
         assert shown in said
-    assert said.count("curl -sk https://127.0.0.1:1/api/") == 1
+    assert said.count("curl -sk https://127.0.0.1:1/api/auth ") == 1
+    assert said.count("curl -sk https://127.0.0.1:1/api/v1/auth/token ") == 1
     body = next(line for line in said.splitlines() if line.startswith("  -d '{")).partition("'")[2].partition("'")[0]
     assert json.loads(body)["sender"] == "96000"
 

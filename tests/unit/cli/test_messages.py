@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.unit.cli.conftest import Command
 
-from heliograph.cli.common import public_ids
+from heliograph.cli.common import public_ids, show_time
 from heliograph.cli.message import Story, tell
 from heliograph.messaging.delivery import ReceiptState
 from heliograph.messaging.submissions import Happening, Request, Status, Submission
@@ -220,3 +220,12 @@ def test_attempts_are_counted_anew_after_a_replay() -> None:
     told = [(event.at_utc_ms - NOW, event.event, event.detail) for event in tell(story)]
     assert (100, "called back", "attempt 1 of 7: HTTP 200, acknowledged") in told
     assert sum(event == "called back" for _, event, _ in told) == 8
+
+
+def test_the_story_of_a_message_for_later_that_its_account_cancelled() -> None:
+    changes = {"send_at_utc_ms": NOW + 60_000, "sent_utc_ms": 0, "status": Status.CANCELLED}
+    story = Story(message(**changes, refunded=True, detail="by its account"), "acme", "simulator", [], [], [])
+    told = {event.event: event.detail for event in tell(story)}
+    assert list(told) == ["accepted", "charged", "scheduled", "cancelled", "refunded"]
+    assert told["scheduled"] == f"for {show_time(NOW + 60_000)}"
+    assert told["cancelled"] == "by its account"
