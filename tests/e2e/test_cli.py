@@ -19,7 +19,7 @@ import pytest
 from tests.harness.client import Client, phone
 from tests.harness.server import Ran, Server, cli_here, environment, free_port
 
-CREDENTIALS = {"base_url", "account_id", "realtime", "webhook_secret"}
+CREDENTIALS = {"base_url", "account_id", "realtime", "sms747", "webhook_secret"}
 NUMBERS = itertools.count(1)
 
 

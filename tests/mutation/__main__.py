@@ -18,10 +18,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.mutation.mutations import MUTATIONS, Mutation
 
+AT_ONCE = 3  # mutations, each with a server of its own
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src"
 
@@ -40,9 +42,9 @@ def apply(mutation: Mutation, source: Path) -> None:
         compile(path.read_text(), str(path), "exec")
 
 
-def run(source: Path, tests: list[str]) -> tuple[int, str]:
+def run(source: Path, tests: list[str], *words: str) -> tuple[int, str]:
     """pytest over these tests, with the server and everything in-process taken from `source`."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *words, *tests]
     environment = {**os.environ, "PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False)
     return done.returncode, done.stdout + done.stderr
@@ -80,24 +82,25 @@ def main(words: list[str]) -> int:
         words = words[:at] + words[at + 2 :]
     chosen = [int(word) for word in words] or list(range(1, len(MUTATIONS) + 1))
     asked = sorted({test for number in chosen for test in MUTATIONS[number - 1].tests})
-    code, output = run(source, asked)
+    code, output = run(source, asked, "-n", str(AT_ONCE))
     if code != 0:
         print(output[-4000:])
         print("the suite is red without any mutation")
         return 2
-    failures = 0
-    for number in chosen:
-        mutation = MUTATIONS[number - 1]
-        begun = time.monotonic()
-        found = check(mutation, source)
-        failures += found != "killed"
-        print(
-            f"{number:3} {found.splitlines()[0]:12} {time.monotonic() - begun:5.1f} s  {mutation.noticed}", flush=True
-        )
-        for line in found.splitlines()[1:]:
-            print(f"      {line}")
-    print(f"{len(chosen) - failures} of {len(chosen)} mutations killed")
-    return 1 if failures else 0
+    with ThreadPoolExecutor(AT_ONCE) as workers:
+        killed = sum(workers.map(lambda number: tell(number, source), chosen))
+    print(f"{killed} of {len(chosen)} mutations killed")
+    return 0 if killed == len(chosen) else 1
+
+
+def tell(number: int, source: Path) -> bool:
+    """Print what becomes of a mutation; whether it is killed."""
+    mutation = MUTATIONS[number - 1]
+    begun = time.monotonic()
+    first, *more = check(mutation, source).splitlines()
+    lines = [f"{number:3} {first:12} {time.monotonic() - begun:5.1f} s  {mutation.noticed}"]
+    print("\n".join([*lines, *(f"      {line}" for line in more)]), flush=True)
+    return first == "killed"
 
 
 if __name__ == "__main__":

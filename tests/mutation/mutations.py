@@ -22,13 +22,21 @@ class Mutation:
 
 
 REALTIME = "tests/conformance/dialects/realtime"
+SMS747 = "tests/conformance/dialects/sms747"
 
 
-def mutation(noticed: str, *changes: tuple[str, str, str], tests: str | tuple[str, ...]) -> Mutation:
-    """`tests` are files of the conformance suite, or paths from the root."""
+def mutation(
+    noticed: str, *changes: tuple[str, str, str], tests: str | tuple[str, ...], folder: str = REALTIME
+) -> Mutation:
+    """`tests` are files of the folder, or paths from the root."""
     names = (tests,) if isinstance(tests, str) else tests
-    paths = tuple(name if "/" in name else f"{REALTIME}/{name}" for name in names)
+    paths = tuple(name if "/" in name else f"{folder}/{name}" for name in names)
     return Mutation(noticed, tuple(Change(*change) for change in changes), paths)
+
+
+def of_747(noticed: str, *changes: tuple[str, str, str], tests: str | tuple[str, ...]) -> Mutation:
+    """A mutation of 747 SMS."""
+    return mutation(f"747: {noticed}", *changes, tests=tests, folder=SMS747)
 
 
 MUTATIONS = [
@@ -51,7 +59,7 @@ MUTATIONS = [
     ),
     mutation(
         "a 401 has a body",
-        ("api/realtime.py", '*explained(error)), b"", account)', '*explained(error)), b"{}", account)'),
+        ("api/realtime.py", '*explained(error)), b"", account', '*explained(error)), b"{}", account'),
         tests="test_bearer.py",
     ),
     mutation(
@@ -141,9 +149,9 @@ MUTATIONS = [
         "a message is promised before it is stored",
         (
             "service/submit.py",
-            "self._store.submit(Accept(request, submissions, once, self._report), stored, count)",
-            "stored([Kept.STORED] * count)\n"
-            "        self._store.submit(Accept(request, submissions, once, self._report), lambda _: None, count)",
+            "self._store.submit(accept, stored, len(accept.submissions))",
+            "stored([Kept.STORED] * len(accept.submissions))\n"
+            "        self._store.submit(accept, lambda _: None, len(accept.submissions))",
         ),
         tests="tests/e2e/test_commit.py",
     ),
@@ -151,9 +159,10 @@ MUTATIONS = [
         "a commit that failed is answered with 200",
         (
             "service/submit.py",
-            "if isinstance(result, list):",
-            "if isinstance(result, StoreError):\n                result = [Kept.STORED] * count\n"
-            "            if isinstance(result, list):",
+            "if isinstance(result, list):\n                verdicts",
+            "if isinstance(result, StoreError):\n"
+            "                result = [Kept.STORED] * len(prepared.accept.submissions)\n"
+            "            if isinstance(result, list):\n                verdicts",
         ),
         tests="tests/e2e/test_commit.py",
     ),
@@ -244,7 +253,7 @@ MUTATIONS = [
     ),
     mutation(
         "an answer is not said to be a replay",
-        ("api/realtime.py", "_REPLAYED if outcome.replayed else ()", "()"),
+        ("api/realtime.py", "REPLAYED if outcome.replayed else ()", "()"),
         tests="test_idempotency.py",
     ),
     mutation(
@@ -261,8 +270,8 @@ MUTATIONS = [
         "wrong client secrets can be tried without end",
         (
             "service/limits.py",
-            "        if not standing.admitted:\n            self.refused",
-            "        if False:\n            self.refused",
+            "        if not standing.admitted:\n            self.refused += 1\n            raise",
+            "        if False:\n            self.refused += 1\n            raise",
         ),
         tests="test_rate_limit.py",
     ),
@@ -299,5 +308,116 @@ MUTATIONS = [
         "the lean door forgets to close what was asked to be closed",
         ("api/door.py", "connection.transport.close()", "pass"),
         tests="test_wire.py",
+    ),
+    of_747(
+        "wrong credentials are called malformed",
+        (
+            "dialects/sms747/problems.py",
+            "errors.CREDENTIALS_INVALID: (AUTHENTICATION_FAILED, 401)",
+            "errors.CREDENTIALS_INVALID: (INVALID_REQUEST, 400)",
+        ),
+        tests="test_token.py",
+    ),
+    of_747(
+        "a token that is none is 400",
+        (
+            "dialects/sms747/problems.py",
+            "errors.TOKEN_MALFORMED: (AUTHENTICATION_FAILED, 401)",
+            "errors.TOKEN_MALFORMED: (INVALID_REQUEST, 400)",
+        ),
+        tests="test_token.py",
+    ),
+    of_747(
+        "a token of the other API is as good",
+        ("api/sms747.py", "audience=sms747.AUDIENCE", 'audience="realtime"'),
+        tests="test_both.py",
+    ),
+    of_747(
+        "paths must be written in small letters",
+        ("api/sms747.py", "self.path_regex.pattern, re.IGNORECASE | re.ASCII", "self.path_regex.pattern, re.ASCII"),
+        tests="test_paths.py",
+    ),
+    of_747(
+        "a message that was created is 200",
+        ("api/sms747.py", "answer(Reply(201, ", "answer(Reply(200, "),
+        tests="test_documented.py",
+    ),
+    of_747(
+        "a number needs no plus",
+        ("dialects/sms747/orders.py", "plain.message, 0, True,", "plain.message, 0, False,"),
+        ("dialects/sms747/orders.py", "plus_required=True", "plus_required=False"),
+        tests="test_numbers.py",
+    ),
+    of_747(
+        "an error names the recipient as another client would",
+        ("dialects/sms747/problems.py", '(f"/{spelling}" if', '("/recipient" if'),
+        tests=("test_custom.py", "test_errors.py"),
+    ),
+    of_747(
+        "a message for later is sent at once",
+        ("dialects/sms747/orders.py", "send_at_utc_ms=at_utc_ms if at_utc_ms > now_utc_ms else 0", "send_at_utc_ms=0"),
+        tests="test_schedule.py",
+    ),
+    of_747(
+        "those who opted out are charged for and refused later",
+        (
+            "dialects/sms747/orders.py",
+            "plain.message, 0, True, refuse_opted_out=True",
+            "plain.message, 0, True, refuse_opted_out=False",
+        ),
+        ("dialects/sms747/orders.py", "        refuse_opted_out=True,\n", "        refuse_opted_out=False,\n"),
+        tests=("test_errors.py", "test_batch.py"),
+    ),
+    of_747(
+        "a cost is told with four decimals and no more",
+        ("dialects/sms747/money.py", "{decimals[4:].rstrip('0')}", ""),
+        tests="test_custom.py",
+    ),
+    of_747(
+        "what was refunded is told as charged",
+        ("dialects/sms747/answers.py", "show_exact(0 if stored.refunded else", "show_exact(0 if False else"),
+        tests="test_cancel.py",
+    ),
+    of_747(
+        "a list of what is queued holds what is scheduled",
+        (
+            "dialects/sms747/lists.py",
+            '"scheduled": value == SCHEDULED if value in (QUEUED, SCHEDULED) else None',
+            '"scheduled": None',
+        ),
+        tests="test_schedule.py",
+    ),
+    of_747(
+        "every call counts against the limit but none is refused",
+        ("api/calling.py", "require_admitted(standing)", "pass"),
+        tests=("test_limits.py", "test_documented.py"),
+    ),
+    of_747(
+        "a premium account is limited like a standard one",
+        ("api/calling.py", "account.tier.per_minute if self._tiers else 0", "100 if self._tiers else 0"),
+        tests="test_limits.py",
+    ),
+    of_747(
+        "a repeated batch is sent and paid again",
+        (
+            "api/sms747.py",
+            "self._once(Scope(account.id, BATCH_PATH, once_key), body, first, decided)",
+            "self._send_batch(account, body, batch, decided)",
+        ),
+        tests="test_idempotency.py",
+    ),
+    of_747(
+        "a message's own callback URL is forgotten",
+        (
+            "service/report.py",
+            'CallbackDraft("dlr", body, message.callback_url, instead)',
+            'CallbackDraft("dlr", body, "", instead)',
+        ),
+        tests="test_callbacks.py",
+    ),
+    of_747(
+        "a 401 does not say how to authenticate",
+        ("api/sms747.py", "(_challenge(error),) if status == 401 else ()", "()"),
+        tests="test_errors.py",
     ),
 ]
