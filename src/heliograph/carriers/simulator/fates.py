@@ -52,8 +52,3 @@ FATES: dict[str, Fate] = {
         "Sent up to three times and never answered: it may have arrived, so it stays paid.", None, Manner.UNANSWERED
     ),
 }
-
-
-def fate_of(digits: str) -> Fate:
-    """The fate of numbers that end in these four digits."""
-    return FATES.get(digits, DELIVERED)
