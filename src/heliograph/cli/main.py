@@ -15,6 +15,7 @@ from heliograph.cli import (
     account,
     audit,
     callback,
+    carrier,
     config,
     db,
     demo,
@@ -25,6 +26,7 @@ from heliograph.cli import (
     message,
     serve,
     simulator,
+    smsc,
 )
 from heliograph.cli.common import BUG, NO, UNUSABLE, WRONG, CommandError
 from heliograph.config import ConfigError
@@ -87,6 +89,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("serve")(serve.serve)
 app.add_typer(account.commands, name="account")
+app.add_typer(carrier.commands, name="carrier")
 app.add_typer(message.commands, name="message")
 app.add_typer(inbound.commands, name="inbound")
 app.add_typer(callback.commands, name="callback")
@@ -97,6 +100,7 @@ app.command("doctor")(doctor.doctor)
 app.command("explain")(explain.explain)
 app.add_typer(config.commands, name="config")
 app.add_typer(simulator.commands, name="simulator")
+app.command("smsc")(smsc.smsc)
 
 
 def _version(wanted: bool) -> None:
