@@ -198,12 +198,12 @@ MUTATIONS = [
     ),
     mutation(
         "a part of several holds as much as a message alone",
-        ("messaging/text.py", "alone=160, part=153", "alone=160, part=160"),
+        ("messaging/text.py", "{HEADER_OCTETS: 153,", "{HEADER_OCTETS: 160,"),
         tests="test_charsets.py",
     ),
     mutation(
         "an extension character is split over two parts",
-        ("messaging/text.py", 'part=153, opens_pair=b"\\x1b"', 'part=153, opens_pair=b""'),
+        ("messaging/text.py", '152}, opens_pair=b"\\x1b"', '152}, opens_pair=b""'),
         tests="test_charsets.py",
     ),
     mutation(
@@ -419,5 +419,52 @@ MUTATIONS = [
         "a 401 does not say how to authenticate",
         ("api/sms747.py", "(_challenge(error),) if status == 401 else ()", "()"),
         tests="test_errors.py",
+    ),
+    mutation(
+        "SMPP: what a lost link left unanswered is taken for not sent",
+        (
+            "carriers/smpp/carrier.py",
+            "Outcome(submit, _UNKNOWN, detail=reason)",
+            "Outcome(submit, SubmitClass.NOT_SENT, detail=reason)",
+        ),
+        tests="tests/unit/carriers/test_smpp_carrier.py",
+    ),
+    mutation(
+        "SMPP: a deliver_sm that could not be stored is acknowledged",
+        (
+            "carriers/smpp/carrier.py",
+            "status = Status.ESME_ROK if stored else Status.ESME_RX_T_APPN",
+            "status = Status.ESME_ROK",
+        ),
+        tests="tests/unit/carriers/test_smpp_carrier.py",
+    ),
+    mutation(
+        "SMPP: one submit_sm more than the window is on the wire",
+        (
+            "carriers/smpp/session.py",
+            "return self.window - len(self._messages)",
+            "return self.window + 1 - len(self._messages)",
+        ),
+        ("carriers/smpp/session.py", "assert len(pdus) <= self.window - len(self._messages)", "assert True"),
+        tests=("tests/unit/carriers/test_session.py", "tests/simulation/test_session_model.py"),
+    ),
+    mutation(
+        "SMPP: an answer of the wrong kind ends a submit",
+        ("carriers/smpp/session.py", "if waiting is not None and waiting[2] is kind:", "if waiting is not None:"),
+        tests="tests/unit/carriers/test_session.py",
+    ),
+    mutation(
+        "SMPP: what a user wrote in a receipt's text counts as its status",
+        ("carriers/smpp/receipts.py", "text = text[: users.start()]", "pass"),
+        tests="tests/unit/carriers/test_smpp_receipts.py",
+    ),
+    mutation(
+        "SMPP: throttling is taken for a refusal for good",
+        (
+            "carriers/smpp/outcomes.py",
+            "**_all((0x58, 0x14), SubmitClass.THROTTLED)",
+            "**_all((0x58, 0x14), SubmitClass.PERMANENT)",
+        ),
+        tests="tests/unit/carriers/test_smpp_outcomes.py",
     ),
 ]

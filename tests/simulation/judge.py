@@ -45,8 +45,12 @@ def judge(world: World, life: Life) -> None:
         counts = {id_: sum(event.event.startswith(NOTES) for event in events) for id_, events in notes.items()}
         _wire(smsc, mine, counts)
         _fates(world, smsc, mine, counts)
+    _one_carrier_each(world, messages)
+    _strays(life)
     _nothing_left(world, life)
-    check(not any(task.done() for task in life.tasks), "a background service has given up")
+    for task in life.tasks:
+        if task.done():
+            task.result()  # only changes of carriers end
     for account_id in world.accounts:
         listed = [
             one.id
@@ -154,7 +158,9 @@ def _regrets(world: World, messages: dict[int, it.StoredMessage]) -> None:
     for id_, message in messages.items():
         if message.status is Status.CANCELLED:
             world.happened["cancelled, scheduled" if message.send_at_utc_ms else "cancelled"] += 1
-            taken = any(smsc.takes[id_, part] for smsc in world.smscs for part in range(1, message.segments + 1))
+            taken = any(
+                smsc.takes[id_, part] for smsc in world.smscs for part in range(1, smsc.parts_of(message.segments) + 1)
+            )
             check(not taken, f"message {id_} was taken and is cancelled")
             check(message.refunded or not message.price_micros, f"message {id_} was cancelled and not refunded")
         check(message.status is Status.CANCELLED or id_ not in world.cancelled, f"message {id_} is not cancelled")
@@ -182,21 +188,22 @@ def _wire(smsc: Smsc, messages: dict[int, it.StoredMessage], notes: dict[int, in
 def _fates(world: World, smsc: Smsc, messages: dict[int, it.StoredMessage], notes: dict[int, int]) -> None:
     """Every status is one that what the carrier did can explain."""
     for id_, message in messages.items():
-        taken = [part for part in range(1, message.segments + 1) if smsc.takes[id_, part]]
+        parts = smsc.parts_of(message.segments)
+        taken = [part for part in range(1, parts + 1) if smsc.takes[id_, part]]
         check(message.status.final, f"message {id_} is {message.status.name}")
         if message.refunded:
             check(not taken, f"message {id_} was refunded, parts {taken} were taken")
             check(id_ not in smsc.unanswered, f"message {id_} was refunded, an answer was never had")
         if message.status is Status.DELIVERED:
-            check(len(taken) == message.segments, f"message {id_} is DELIVERED, only {taken} were taken")
+            check(len(taken) == parts, f"message {id_} is DELIVERED, only {taken} were taken")
         if not taken and not message.refunded:
             check(
                 message.status is Status.UNKNOWN or id_ in smsc.unanswered or message.price_micros == 0,
                 f"message {id_} is {message.status.name}, nothing was taken and nothing refunded",
             )
-        if smsc.doubt is DoubtPolicy.HOLD and message.status is Status.UNKNOWN and "server stopped" in message.detail:
+        if smsc.doubt is DoubtPolicy.HOLD and message.status is Status.UNKNOWN and "stopped before" in message.detail:
             continue
-        if len(taken) == message.segments and not notes[id_] and id_ not in smsc.unanswered:
+        if len(taken) == parts and not notes[id_] and id_ not in smsc.unanswered:
             finals = [smsc.told[id_, part] for part in taken]
             stay = [next((one for one in told if one is not ReceiptState.UNKNOWN), None) for told in finals]
             check(all(stay) or world.silence, f"message {id_}: receipts {finals}")
@@ -205,6 +212,31 @@ def _fates(world: World, smsc: Smsc, messages: dict[int, it.StoredMessage], note
             if any(ReceiptState.UNKNOWN in told for told in finals):
                 possible.add(Status.UNKNOWN)
             check(message.status in possible, f"message {id_} is {message.status.name}, receipts {finals}")
+
+
+def _one_carrier_each(world: World, messages: dict[int, it.StoredMessage]) -> None:
+    """A carrier that took a part of a message, or did not answer for it, is the only one that ever has it from then
+    on; and a message whose carrier is not its account's own was refused there.
+    """
+    for id_, message in messages.items():
+        own = world.accounts[message.account_id].carrier
+        for smsc in world.smscs:
+            taken = [part for (of, part), takes in smsc.takes.items() if of == id_ and takes]
+            if smsc.name != world.life_carrier(message):
+                check(not taken, f"message {id_} left {smsc.name}, which had taken {taken}")
+                check(id_ not in smsc.unanswered, f"message {id_} left {smsc.name}, which never answered for it")
+        if own != world.life_carrier(message):
+            check(own == "two", f"message {id_} left the default route")
+            world.happened["rerouted"] += 1
+
+
+def _strays(life: Life) -> None:
+    """No receipt stays a stray that could still end its message."""
+    left = life.store.ask(
+        "SELECT s.ref FROM stray s JOIN message m ON m.carrier_id = s.carrier_id AND m.ref = s.ref"
+        " WHERE m.status IN (1, 6) AND s.state NOT IN (0, 1, 6, 7)"
+    )
+    check(not left, f"receipts {left} have a message that waits for them, and are strays")
 
 
 def _nothing_left(world: World, life: Life) -> None:

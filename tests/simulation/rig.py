@@ -10,14 +10,14 @@ from typing import Any
 
 from tests.simulation.stepped import SteppedStore
 
-from heliograph.carriers.interface import CarrierEvents, Inbound, Outcome, Receipt, Submit
+from heliograph.carriers.interface import CarrierEvents, CarrierState, Inbound, Outcome, Receipt, Submit
 from heliograph.kit.clock import ManualClock
 from heliograph.kit.ids import PublicIds
 from heliograph.messaging.accounts import Account
 from heliograph.messaging.delivery import ReceiptState
 from heliograph.messaging.retry import DoubtPolicy, SubmitClass
 from heliograph.messaging.submissions import Request, Status, Submission
-from heliograph.messaging.text import Encoding, Text
+from heliograph.messaging.text import Encoding, Text, split
 from heliograph.service.dispatch import Dispatch
 from heliograph.service.receive import Receive
 from heliograph.service.sequence import MessageIds
@@ -71,8 +71,10 @@ class ScriptedCarrier:
         self.name = name
         self.window = window
         self.sent: list[Submit] = []
-        self.open: list[Submit] = []
+        self.out: list[Submit] = []
+        self.open = True
         self.stopped = False
+        self.cut = split  # how a long message is cut into parts
         self.asked: list[str] = []
         self.fates: dict[str, ReceiptState] = {}
         self.look: Callable[[Sequence[Submit]], None] = lambda submits: None
@@ -80,22 +82,48 @@ class ScriptedCarrier:
 
     async def start(self, events: CarrierEvents) -> None:
         self.events = events
+        self.stopped = False
+        if self.open:
+            events.changed(CarrierState.UP, "")
 
     async def stop(self) -> None:
         self.stopped = True
+        self.answer(*[SubmitClass.UNKNOWN] * len(self.out))
+
+    def bodies(self, text: Text) -> Sequence[str]:
+        return self.cut(text)
 
     def submit(self, submits: Sequence[Submit]) -> None:
         assert not self.stopped, "a hand-over to a carrier that was stopped"
         self.look(submits)
         self.sent += submits
-        self.open += submits
-        self.most_open = max(self.most_open, len(self.open))
+        self.out += submits
+        self.most_open = max(self.most_open, len(self.out))
 
-    def query(self, refs: Sequence[str]) -> Sequence[Receipt]:
+    def query(self, refs: Sequence[str], senders: Sequence[str] = ()) -> None:
         self.asked += refs
-        return [Receipt(ref, self.fates[ref]) for ref in refs if ref in self.fates]
+        known = [(ref, self.fates[ref]) for ref in refs if ref in self.fates]
+        if known:
+            self._tell_until_stored([Receipt(*one) for one in known])
+
+    def _tell_until_stored(self, receipts: Sequence[Receipt]) -> None:
+        def acknowledge(stored: bool) -> None:
+            if not stored:
+                asyncio.get_running_loop().call_soon(self._tell_until_stored, receipts)
+
+        self.events.receipts(receipts, acknowledge)
 
     # -- for the test
+
+    def go_down(self) -> None:
+        """The link is gone: what is out was written and not answered."""
+        self.open = False
+        self.answer(*[SubmitClass.UNKNOWN] * len(self.out))
+        self.events.changed(CarrierState.CONNECTING, "the link was cut")
+
+    def come_up(self) -> None:
+        self.open = True
+        self.events.changed(CarrierState.UP, "")
 
     @property
     def wire(self) -> list[tuple[int, int]]:
@@ -104,7 +132,7 @@ class ScriptedCarrier:
 
     def answer(self, *results: SubmitClass, at: int = 0) -> None:
         """The submits that have been open longest end like this, in one report; `at` skips some."""
-        ended, self.open[at : at + len(results)] = self.open[at : at + len(results)], []
+        ended, self.out[at : at + len(results)] = self.out[at : at + len(results)], []
         assert len(ended) == len(results), "fewer submits are open than the test believes"
         self.events.outcomes(
             [
@@ -115,7 +143,7 @@ class ScriptedCarrier:
 
     def take_all(self) -> None:
         """Take everything that is open."""
-        self.answer(*[SubmitClass.TAKEN] * len(self.open))
+        self.answer(*[SubmitClass.TAKEN] * len(self.out))
 
     def tell(self, *told: tuple[str, ReceiptState]) -> list[bool]:
         """Deliver receipts in one batch; the list gets what they were answered."""
@@ -236,8 +264,12 @@ class Rig:
         return doubtful_parts(self.store, carrier_id)
 
 
-def doubtful_parts(store: SteppedStore, carrier_id: int) -> int:
-    """How many parts the disk would leave in doubt if the process ended now, by a count of its own."""
+def doubtful_parts(
+    store: SteppedStore, carrier_id: int, parts_of: Callable[[int], int] = lambda segments: segments
+) -> int:
+    """How many parts the disk would leave in doubt if the process ended now, by a count of its own. `parts_of` says in
+    how many parts so many segments travel.
+    """
     marks = store.ask("SELECT number, part FROM mark WHERE carrier_id = ?", carrier_id)
     if not marks:
         return 0
@@ -253,7 +285,7 @@ def doubtful_parts(store: SteppedStore, carrier_id: int) -> int:
     count = 0
     for at, segments, taken in rows:
         known = {int(one) for one in taken.split(",")} if taken else set()
-        count += sum(1 for one in range(1, segments + 1) if one not in known and (at, one) <= (number, part))
+        count += sum(1 for one in range(1, parts_of(segments) + 1) if one not in known and (at, one) <= (number, part))
     return count
 
 

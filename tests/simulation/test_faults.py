@@ -68,5 +68,6 @@ def test_the_faults_do_happen(tmp_path: Path) -> None:
         happened += world.happened
     assert min(lives, retried, refunded, doubled) > 5, (lives, retried, refunded, doubled)
     ends = ("lapsed, EXPIRED", "lapsed, UNKNOWN", "silent, UNKNOWN", "told of SENT")
-    for what in (*ends, "cancelled", "cancelled, scheduled", "sent later"):
+    carriers = ("rerouted", "carrier added live", "cut off, not sent", "cut off, unknown")
+    for what in (*ends, *carriers, "cancelled", "cancelled, scheduled", "sent later"):
         assert happened[what] > 5, happened

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -18,7 +18,7 @@ import pytest
 from tests.simulation.rig import DIALECT, KEY, doubtful_parts, inbox, report, settle
 from tests.simulation.stepped import SteppedStore
 
-from heliograph.carriers.interface import CarrierEvents, Outcome, Receipt, Submit
+from heliograph.carriers.interface import CarrierEvents, CarrierState, Outcome, Receipt, Submit
 from heliograph.kit.clock import ManualClock, Timer
 from heliograph.kit.ids import PublicIds
 from heliograph.messaging import errors
@@ -30,6 +30,7 @@ from heliograph.messaging.pricing import PriceList
 from heliograph.messaging.retry import DoubtPolicy, SubmitClass
 from heliograph.messaging.routing import Routes
 from heliograph.messaging.submissions import Order, Rules, Status
+from heliograph.messaging.text import Text, split
 from heliograph.service import dispatch, lane, receive
 from heliograph.service.dispatch import Dispatch
 from heliograph.service.receive import Receive
@@ -41,6 +42,7 @@ from heliograph.store import interface as it
 
 Part = tuple[int, int]
 PRICES = {"": 1_000_000, "44": 250_000, "56": 35_000}
+FORMS = ("usual", "usual", "whole", "halves")
 TROUBLES = (
     SubmitClass.PERMANENT,
     SubmitClass.TEMPORARY,
@@ -93,8 +95,9 @@ class LifeClock:
 class Smsc:
     """The far end of a carrier: lives through the crashes of ours."""
 
-    def __init__(self, world: World, name: str, window: int, doubt: DoubtPolicy) -> None:
+    def __init__(self, world: World, name: str, window: int, doubt: DoubtPolicy, form: str) -> None:
         self.world = world
+        self.form = form  # of long messages
         self.name = name
         self.window = window
         self.doubt = doubt
@@ -112,6 +115,16 @@ class Smsc:
         self.closed_until = 0  # it throttles everything
         self._refs = 0
 
+    def bodies(self, text: Text) -> list[str]:
+        """The parts of a long message here."""
+        if self.form == "whole" or text.segments == 1:
+            return [text.body]
+        return split(text) if self.form == "usual" else [half for body in split(text) for half in _halves(body)]
+
+    def parts_of(self, segments: int) -> int:
+        """How many parts a message of so many segments is here."""
+        return segments if self.form == "usual" or segments == 1 else 1 if self.form == "whole" else 2 * segments
+
     def take(self, part: Part) -> str:
         """The part is on its way to the phone; its receipts will be told until somebody has them."""
         self._refs += 1
@@ -124,7 +137,7 @@ class Smsc:
         finals = [ReceiptState.DELIVERED if pick.random() < 0.85 else pick.choice(BAD)]
         if pick.random() < 0.1:
             finals.insert(0, ReceiptState.UNKNOWN)
-        at = pick.expovariate(1 / self.world.receipt_seconds)
+        at = 0 if pick.random() < 0.1 else pick.expovariate(1 / self.world.receipt_seconds)  # 0: before the answer
         if pick.random() < 0.2:
             self._tell_after(at * pick.random(), part, ref, pick.choice((ReceiptState.ENROUTE, ReceiptState.ACCEPTED)))
         for state in finals:
@@ -182,6 +195,10 @@ class Smsc:
         link.events.receipts([Receipt(news.ref, news.state)], acknowledge)
 
 
+def _halves(body: str) -> tuple[str, str]:
+    return body[: len(body) // 2], body[len(body) // 2 :]
+
+
 class News:
     """A receipt on its way; `stored` once somebody has said that they have it."""
 
@@ -200,28 +217,73 @@ class Link:
         self.life = life
         self.name = smsc.name
         self.window = smsc.window
-        self.open: list[Submit] = []
+        self.out: list[Submit] = []
+        self.unwritten: list[Submit] = []  # of these, those that the link has not sent yet
         self.up = False
+        self.stopped = False
+
+    @property
+    def open(self) -> bool:
+        return self.up
+
+    def cut(self) -> None:
+        """The link is lost: what was written and not answered is unknown."""
+        if not self.up:
+            return
+        self.up = False
+        left, self.out = self.out, []
+        unwritten, self.unwritten = self.unwritten, []
+        ended = [self._lost(submit, written=submit not in unwritten) for submit in left]
+        self.life.world.happened["cut off, not sent"] += len(unwritten)
+        self.life.world.happened["cut off, unknown"] += len(left) - len(unwritten)
+        if ended:
+            self.events.outcomes(ended)
+        self.events.changed(CarrierState.CONNECTING, "cut off")
+        self.life.clock.call_later(self.life.world.pick.choice((0.001, 1.0, 30.0)), self._back)
+
+    def _back(self) -> None:
+        if not self.stopped:
+            self.up = True
+            self.events.changed(CarrierState.UP, "")
+
+    def _lost(self, submit: Submit, *, written: bool) -> Outcome:
+        if written:
+            self.smsc.unanswered.add(submit.submission.id)
+        return Outcome(submit, SubmitClass.UNKNOWN if written else SubmitClass.NOT_SENT, detail="cut off")
 
     async def start(self, events: CarrierEvents) -> None:
         self.events = events
         self.up = True
         self.smsc.link = self
+        events.changed(CarrierState.UP, "")
+
+    def bodies(self, text: Text) -> Sequence[str]:
+        return self.smsc.bodies(text)
 
     async def stop(self) -> None:
+        self.stopped = True
         self.up = False
-        left, self.open = self.open, []
-        for submit in left:
-            self.smsc.unanswered.add(submit.submission.id)
+        left, self.out = self.out, []
+        unwritten, self.unwritten = self.unwritten, []
         if left:
-            self.events.outcomes([Outcome(submit, SubmitClass.UNKNOWN) for submit in left])
+            self.events.outcomes([self._lost(submit, written=submit not in unwritten) for submit in left])
 
-    def query(self, refs: Sequence[str]) -> Sequence[Receipt]:
-        return [Receipt(ref, self.smsc.fates[ref]) for ref in refs if ref in self.smsc.fates]
+    def query(self, refs: Sequence[str], senders: Sequence[str] = ()) -> None:
+        known = [Receipt(ref, self.smsc.fates[ref]) for ref in refs if ref in self.smsc.fates]
+        if known:
+            self._report(known)
+
+    def _report(self, known: list[Receipt]) -> None:
+        def acknowledge(stored: bool) -> None:
+            if not stored and self.up:
+                self.life.clock.call_later(1, lambda: self._report(known))
+
+        self.events.receipts(known, acknowledge)
 
     def submit(self, submits: Sequence[Submit]) -> None:
         promise(self.up and self.life.clock.alive, "a hand-over to a carrier that is not there")
-        self.open += submits
+        promise(self.smsc.link is self, "a hand-over to a carrier that was replaced")
+        self.out += submits
         self._check(submits)
         batches: list[list[Submit]] = []
         for submit in submits:  # answers come one by one or together, with delays of their own
@@ -229,13 +291,29 @@ class Link:
                 batches[-1].append(submit)
             else:
                 batches.append([submit])
+        self.unwritten += submits
         for batch in batches:
-            self._process(batch)
+            self._write(batch)
+
+    def _write(self, batch: list[Submit]) -> None:
+        """At once, or a little later, as a carrier with a limited throughput does."""
+
+        def write() -> None:
+            mine = [submit for submit in batch if submit in self.unwritten]
+            for submit in mine:
+                self.unwritten.remove(submit)
+            if mine:
+                self._process(mine)
+
+        if self.life.world.pick.random() < 0.7:
+            write()
+        else:
+            self.life.clock.call_later(self.life.world.pick.expovariate(1 / self.life.world.answer_seconds), write)
 
     def _check(self, submits: Sequence[Submit]) -> None:
         smsc, store = self.smsc, self.life.store
-        promise(len(self.open) <= self.window, f"{len(self.open)} on the wire, the window is {self.window}")
-        doubtful = doubtful_parts(store, self.life.carrier_ids[self.name])
+        promise(len(self.out) <= self.window, f"{len(self.out)} on the wire, the window is {self.window}")
+        doubtful = doubtful_parts(store, self.life.carrier_ids[self.name], smsc.parts_of)
         promise(doubtful <= self.window, f"a crash now would leave {doubtful} in doubt, the window is {self.window}")
         marks = store.ask("SELECT number, part FROM mark WHERE carrier_id = ?", self.life.carrier_ids[self.name])
         now = self.life.clock.now_utc_ms()
@@ -275,9 +353,9 @@ class Link:
         pick.shuffle(outcomes)
 
         def answer() -> None:
-            mine = [outcome for outcome in outcomes if outcome.submit in self.open]
+            mine = [outcome for outcome in outcomes if outcome.submit in self.out]
             for outcome in mine:
-                self.open.remove(outcome.submit)
+                self.out.remove(outcome.submit)
             if mine and self.up:
                 self.events.outcomes(mine)
 
@@ -305,6 +383,7 @@ class Life:
         self.fatal: list[it.StoreError] = []
         self.tasks: list[asyncio.Task[Any]] = []
         self.carrier_ids: dict[str, int] = {}
+        self.changing = {smsc.name for smsc in world.smscs}  # carriers that are not in the lanes for good
         self.serving = False
         self.store = SteppedStore(
             world.folder, later=self._later, pause=self._pause, on_fatal=self.fatal.append, max_waiting_rows=60
@@ -347,17 +426,48 @@ class Life:
             world.accounts[account.id] = account
             if account.intermediate:
                 world.intermediate.add(account.id)
+        routes = Routes(self.dispatch.routes(), "one")
+        self.dispatch.after = routes.after
         for smsc in world.smscs:
             self.carrier_ids[smsc.name] = await self.store.apply(it.RegisterCarrier(smsc.name))
             world.check_doubt(self, smsc)
-            await self.dispatch.add(Link(smsc, self), doubt=smsc.doubt, max_waiting=world.backlog)
-        rules = Rules(
-            {"default": PriceList(PRICES)}, OperatorTable({}, {}), Routes(self.dispatch.routes(), "one"), 1000, 10
-        )
+            if world.faulty and world.pick.random() < 0.1:
+                await self.dispatch.hold(smsc.name, world.backlog)
+                self.tasks.append(asyncio.get_running_loop().create_task(self.run_again(smsc)))
+            else:
+                await self.add(smsc)
+                self.changing.discard(smsc.name)
+        rules = Rules({"default": PriceList(PRICES)}, OperatorTable({}, {}), routes, 1000, 10)
         self.accepting = Accepting(self.store, self.dispatch, self.ids, rules, report, self.clock)
         for work in (self.dispatch.follow(), Upkeep(self.store, self.clock).follow()):
             self.tasks.append(asyncio.get_running_loop().create_task(work))
         self.serving = True
+
+    async def add(self, smsc: Smsc) -> None:
+        await self.dispatch.add(Link(smsc, self), doubt=smsc.doubt, max_waiting=self.world.backlog)
+
+    async def run_again(self, smsc: Smsc) -> None:
+        """A carrier that rests runs again after a while; it is tried again until it does."""
+        await self.clock.sleep(self.world.pick.choice((0.001, 0.3, 20.0)))
+        await self._until_done(lambda: self.add(smsc))
+        self.world.happened["carrier added live"] += 1
+        self.changing.discard(smsc.name)
+
+    async def replace(self, smsc: Smsc) -> None:
+        """A carrier is stopped by command, and started again."""
+        seconds = self.world.pick.choice((0.0, 0.1, 10.0))
+        await self._until_done(lambda: self.dispatch.remove(smsc.name, seconds))
+        self.world.check_doubt(self, smsc, stopped=True)
+        await self.run_again(smsc)
+
+    async def _until_done(self, change: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        while True:
+            try:
+                await change()
+            except (it.StoreError, errors.OurFault):
+                await self.clock.sleep(0.5)
+            else:
+                return
 
     def die(self) -> None:
         """`kill -9`."""
@@ -368,7 +478,7 @@ class Life:
         for smsc in self.world.smscs:
             link = smsc.link
             if link is not None and link.life is self:
-                smsc.unanswered.update(submit.submission.id for submit in link.open)
+                smsc.unanswered.update(submit.submission.id for submit in link.out)
                 smsc.link = None
         self.store.crash()
         for told in self.at_death:
@@ -404,6 +514,8 @@ class World:
         self.later = pick.choice((0.0, 0.1, 0.5))
         self.regrets = pick.choice((0, 3, 30))
         self.crashes = pick.choice((0, 1, 3, 6))
+        self.cuts = pick.choice((0, 3, 10))
+        self.replacements = pick.choice((0, 0, 2, 6))
         self.commit_seconds = pick.choice((0.001, 0.02, 0.3))
         self.answer_seconds = pick.choice((0.002, 0.05, 1.0))
         self.receipt_seconds = pick.choice((0.001, 0.3, 20.0))
@@ -424,13 +536,14 @@ class World:
         hold = DoubtPolicy.HOLD if pick.random() < 0.3 else DoubtPolicy.RESEND
         window = pick.choice((4, 5, 20, 100))
         self.smscs = [
-            Smsc(self, "one", window, hold),
-            Smsc(self, "two", pick.choice((4, 30)), DoubtPolicy.RESEND),
+            Smsc(self, "one", window, hold, pick.choice(FORMS)),
+            Smsc(self, "two", pick.choice((4, 30)), DoubtPolicy.RESEND, pick.choice(FORMS)),
         ]
         short = {"validity_seconds": pick.choice((20, 60))}
         self.customers: dict[str, dict[str, Any]] = {
             "rich": {"account": {"carrier": "one"}, "balance": 10**12},
             "poor": {"account": {"carrier": pick.choice(("one", "two"))}, "balance": pick.randrange(10**7)},
+            "choosy": {"account": {"carrier": "two"}, "balance": 10**12},
             "hasty": {"account": {"carrier": "one", "intermediate": True, **short}, "balance": 10**12},
         }
         self.intermediate: set[int] = set()
@@ -451,6 +564,7 @@ class World:
             await self._start()
             actions = [self._ask] * self.requests + [self._interrupt] * self.crashes + [self._turn_disk] * 4
             actions += [self._close] * self.closings + [self._regret] * self.regrets
+            actions += [self._cut] * self.cuts + [self._replace] * self.replacements
             self.pick.shuffle(actions)
             for action in actions:
                 await self._pass(self.pick.expovariate(1 / self.rhythm))
@@ -596,12 +710,26 @@ class World:
         except (it.StoreError, errors.OurFault):
             self.happened["not cancelled, for a fault"] += 1
 
+    async def _cut(self) -> None:
+        """A link is lost, and comes back by itself."""
+        link = self.pick.choice(self.smscs).link
+        if link is not None:
+            link.cut()
+
+    async def _replace(self) -> None:
+        """The operator stops a carrier and starts it again; much may happen in between."""
+        assert self.life is not None
+        smsc = self.pick.choice(self.smscs)
+        if smsc.name not in self.life.changing:
+            self.life.changing.add(smsc.name)
+            self.life.tasks.append(asyncio.get_running_loop().create_task(self.life.replace(smsc)))
+
     async def _turn_disk(self) -> None:
         self.disk_full = not self.disk_full
 
-    def check_doubt(self, life: Life, smsc: Smsc) -> None:
-        """After a crash: what is in doubt is not more than the window."""
-        count = doubtful_parts(life.store, life.carrier_ids[smsc.name])
+    def check_doubt(self, life: Life, smsc: Smsc, *, stopped: bool = False) -> None:
+        """After a crash, or the stop of the carrier: what is in doubt is not more than the window."""
+        count = doubtful_parts(life.store, life.carrier_ids[smsc.name], smsc.parts_of)
         promise(count <= smsc.window, f"{count} parts in doubt after a crash, the window is {smsc.window}")
 
     async def _until_quiet(self) -> None:
@@ -613,7 +741,9 @@ class World:
             silent = {news.part[0] for smsc in self.smscs for news in smsc.silent}
             open_ = self.life.store.ask("SELECT id, status FROM message WHERE status < 2")
             left = [(id_, status) for id_, status in open_ if status == Status.PENDING or id_ not in silent][:3]
-            if not left and not any(smsc.owed for smsc in self.smscs):
+            out = any(smsc.link.out for smsc in self.smscs if smsc.link is not None)
+            if not left and not out and not self.life.changing and not any(smsc.owed for smsc in self.smscs):
+                await self._pass(5)
                 return
             promise(
                 self.clock.now_utc_ms() < until,
@@ -632,6 +762,11 @@ class World:
         for smsc in self.smscs:
             smsc.speak_late()
         await self._until(lambda: not any(smsc.owed for smsc in self.smscs), "late receipts are not taken")
+
+    def life_carrier(self, message: it.StoredMessage) -> str:
+        """The name of the carrier that has a message now."""
+        assert self.life is not None
+        return next(name for name, id_ in self.life.carrier_ids.items() if id_ == message.carrier_id)
 
     def _open_messages(self) -> int:
         assert self.life is not None

@@ -9,8 +9,8 @@ from tests.harness.tls import self_signed
 
 from heliograph import config
 from heliograph.cli.config import template
-from heliograph.config import ConfigError, Settings, load, read
-from heliograph.messaging.retry import DoubtPolicy
+from heliograph.config import ConfigError, Settings, SimulatorSettings, SmppSettings, load, read
+from heliograph.messaging.retry import DoubtPolicy, SubmitClass
 from heliograph.webhooks.sender import MAX_TIMEOUT_SECONDS
 
 
@@ -260,3 +260,125 @@ def test_tls_takes_a_certificate_with_its_key_and_no_other(tmp_path: Path) -> No
     assert load(None, env).base_url == "https://127.0.0.1:8747"
     (problem,) = problems(None, {**env, "HELIOGRAPH_HTTP__TLS_KEY": str(other.key)})
     assert "of another key" in problem
+
+
+# -- carriers over SMPP
+
+SMPP = '[carriers.main]\nkind = "smpp"\nhost = "smsc.example"\nsystem_id = "us"\n'
+DEFAULT = '[messages]\ndefault_carrier = ""\n'
+
+
+def smpp(folder: Path, more: str = "", env: dict[str, str] | None = None) -> SmppSettings:
+    found = load(file(folder, DEFAULT + SMPP + more), env or {}).carriers["main"]
+    assert isinstance(found, SmppSettings)
+    return found
+
+
+def test_a_file_without_kinds_still_has_simulators(tmp_path: Path) -> None:
+    path = file(tmp_path, DEFAULT + "[carriers.old]\nwindow = 50\nanswer_ms = 7\n")
+    assert load(path, {}).carriers == {"old": SimulatorSettings(window=50, answer_ms=7)}
+
+
+def test_a_carrier_over_smpp_has_its_settings(tmp_path: Path) -> None:
+    more = 'port = 2776\nnetwork_tlvs = [0x1503, 0x1504]\nstatuses = {"0x45" = "permanent"}\nthroughput = 30\n'
+    found = smpp(tmp_path, more)
+    assert (found.host, found.system_id, found.port, found.window) == ("smsc.example", "us", 2776, 100)
+    assert (found.network_tlvs, found.throughput) == ((0x1503, 0x1504), 30.0)
+    assert found.statuses == {"0x45": SubmitClass.PERMANENT}
+
+
+def test_a_carrier_over_smpp_can_be_made_of_variables_alone() -> None:
+    variables = {
+        "KIND": "smpp",
+        "HOST": "smsc.example",
+        "SYSTEM_ID": "us",
+        "PASSWORD": "123",
+        "NETWORK_TLVS": "0x1503, 5380",
+        "STATUSES__0X45": "permanent",
+        "TLS": "true",
+        "INTERFACE_VERSION": "80",
+    }
+    found = load(None, {f"HELIOGRAPH_CARRIERS__MAIN__{key}": value for key, value in variables.items()}).carriers
+    assert found["simulator"] == SimulatorSettings()
+    assert found["main"] == SmppSettings(
+        host="smsc.example",
+        system_id="us",
+        password="123",
+        network_tlvs=(0x1503, 5380),
+        statuses={"0x45": SubmitClass.PERMANENT},
+        tls=True,
+        interface_version=0x50,
+    )
+
+
+def test_the_default_carrier_can_be_made_one_over_smpp_by_variables() -> None:
+    variables = {"KIND": "smpp", "HOST": "smsc.example", "SYSTEM_ID": "us"}
+    found = load(None, {f"HELIOGRAPH_CARRIERS__SIMULATOR__{key}": value for key, value in variables.items()}).carriers
+    assert found == {"simulator": SmppSettings(host="smsc.example", system_id="us")}
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ('[carriers.x]\nkind = "smtp"', ["carriers.x.kind", "smtp", "smpp"]),
+        ('[carriers.x]\nkind = "smpp"\nhost = "h"', ["carriers.x.system_id is missing", "Who we are there."]),
+        (SMPP + "answer_ms = 5", ["carriers.main.answer_ms = 5 is not a setting"]),
+        (SMPP + "windwo = 5", ["carriers.main.windwo", "did you mean carriers.main.window?"]),
+        (SMPP + "window = 0", ["carriers.main.window = 0", "the default is 100, the bounds are 1 to 100000"]),
+        (SMPP + "window = 9", ["carriers.main.window = 9 is less than limits.segments = 10", "raise it"]),
+        (SMPP + 'bind = "receiver"', ["carriers.main.bind", "transceiver"]),
+        (SMPP + 'destination = "1"', ["carriers.main.destination", "1/1"]),
+        (SMPP + 'destination = "1/300"', ["carriers.main.destination", "0 to 255"]),
+        (SMPP + "ordered = true\nbinds = 2", ["carriers.main.ordered", "binds = 2", "set binds = 1"]),
+        (SMPP + "binds = 20\nwindow = 10", ["carriers.main.binds = 20", "window = 10"]),
+        (SMPP + 'password = "123456789"', ["carriers.main.password has 9 characters", "long_password"]),
+        (SMPP + 'password = "€"', ["carriers.main.password", "Latin-1"]),
+        (SMPP + "password = 12", ["carriers.main.password", "expected str"]),
+        (SMPP + 'statuses = {"0x4G" = "permanent"}', ["carriers.main.statuses", "'0x4G'", "like 0x45 or 69"]),
+        (SMPP + 'statuses = {"0" = "permanent"}', ["carriers.main.statuses", "leave it out"]),
+        (SMPP + 'statuses = {"0x45" = "permanent", "69" = "temporary"}', ["'0x45' and '69'", "the same"]),
+        (SMPP + 'statuses = {"0x45" = "taken"}', ["carriers.main.statuses.0x45", "taken", "throttled, temporary"]),
+        (SMPP + 'statuses = {"0x45" = "maybe"}', ["carriers.main.statuses.0x45", "maybe"]),
+        (SMPP + 'tls_ca = "/ca.pem"', ["carriers.main.tls_ca", "set tls = true"]),
+        (SMPP + 'tls = true\ntls_ca = "/none/ca.pem"', ["carriers.main.tls_ca", "/none/ca.pem", "No such file"]),
+        (SMPP + 'tls = true\ntls_cert = "/none/c.pem"', ["carriers.main.tls_cert is set without tls_key"]),
+        (SMPP + 'tls_server_name = "a b"', ["carriers.main.tls_server_name", "tls is false"]),
+        (SMPP + "reconnect_seconds = 90", ["carriers.main.reconnect_seconds = 90", "reconnect_max_seconds = 60"]),
+        ('[carriers.x]\nkind = "smpp"\nhost = "h:1/x"\nsystem_id = "u"', ["carriers.x.host", "the port is a setting"]),
+    ],
+)
+def test_what_a_carrier_over_smpp_cannot_have_is_refused_with_the_remedy(
+    tmp_path: Path, text: str, named: list[str]
+) -> None:
+    (problem,) = problems(file(tmp_path, DEFAULT + text), {})
+    for part in named:
+        assert part in problem
+
+
+def test_files_for_tls_are_looked_into(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    made, other = self_signed(tmp_path), self_signed(tmp_path / "other")
+    good = f'tls = true\ntls_ca = "{made.cert}"\ntls_cert = "{made.cert}"\ntls_key = "{made.key}"\n'
+    assert smpp(tmp_path, good).tls_ca == str(made.cert)
+    text = DEFAULT + SMPP + good.replace(str(made.key), str(other.key))
+    assert "carriers.main.tls_cert" in problems(file(tmp_path, text), {})[0]
+    text = DEFAULT + SMPP + good.replace(f'tls_ca = "{made.cert}"', f'tls_ca = "{__file__}"')
+    assert "carriers.main.tls_ca" in problems(file(tmp_path, text), {})[0]
+
+
+def test_no_password_is_shown_when_it_is_refused(tmp_path: Path) -> None:
+    for line in ('password = "0123456789secret"', 'passwrod = "0123456789secret"'):
+        (problem,) = problems(file(tmp_path, DEFAULT + SMPP + line), {})
+        assert "secret" not in problem
+
+
+@pytest.mark.parametrize("setting", config.smpp_reference(), ids=lambda setting: setting.name)
+def test_every_setting_of_a_carrier_over_smpp_is_described(setting: config.Setting) -> None:
+    assert setting.description.endswith(".")
+    number = isinstance(setting.default, int | float) and not isinstance(setting.default, bool)
+    assert not number or setting.bounds or setting.path[-1] == "interface_version"
+
+
+def test_the_template_names_every_setting_of_a_carrier_over_smpp() -> None:
+    for setting in config.smpp_reference():
+        assert f"\n# {setting.path[-1]} = " in template()

@@ -16,10 +16,12 @@ from prometheus_client import Metric
 
 from heliograph import __version__
 from heliograph.api.traffic import Traffic
+from heliograph.carriers.interface import CarrierState
 from heliograph.kit.metrics import Histogram
 from heliograph.messaging.retry import SubmitClass
 from heliograph.messaging.submissions import Status
 from heliograph.service.accounts import Directory
+from heliograph.service.carriers import Carriers
 from heliograph.service.commits import Commits
 from heliograph.service.dispatch import Dispatch
 from heliograph.service.idempotency import Idempotency
@@ -137,6 +139,7 @@ _ON_WIRE = _family("gauge", "carrier_on_wire", "Parts that the carrier has and h
 _PAUSED = _family(
     "gauge", "carrier_paused", "1 while nothing is sent: the carrier throttles or is out of reach.", "carrier"
 )
+_STATE = _family("gauge", "carrier_state", "1 for how the carrier stands, 0 for the others.", "carrier", "state")
 _OUTCOMES = _family("counter", "carrier_outcomes_total", "Parts answered, by how it ended.", "carrier", "outcome")
 _RECEIPTS = _family(
     "counter", "carrier_receipts_total", "Receipts that arrived; one told again counts again.", "carrier"
@@ -182,6 +185,7 @@ class Engine:
     submit: Submit
     once: Idempotency
     dispatch: Dispatch
+    carriers: Carriers
     receive: Receive
     report: Report
     notify: Notify
@@ -198,6 +202,13 @@ class Engine:
         yield from self._of_messages()
         yield from self._of_store()
         yield from _of_carriers(self.dispatch.lanes.values())
+        yield _STATE.of(
+            {
+                (name, state.value): standing.state is state
+                for name, standing in self.carriers.standings().items()
+                for state in CarrierState
+            }
+        )
         yield from self._of_receipts()
         yield from self._of_callbacks()
         yield _DIRECTORY_AGE.is_(self.directory.age_seconds)

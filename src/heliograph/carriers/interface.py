@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from enum import StrEnum
 from typing import Protocol
 
 import msgspec
@@ -17,14 +18,16 @@ from heliograph.messaging.errors import CallerError
 from heliograph.messaging.numbers import NumberPolicy, normalise
 from heliograph.messaging.retry import SubmitClass
 from heliograph.messaging.submissions import Submission
+from heliograph.messaging.text import Text
 
 
 class Submit(msgspec.Struct, frozen=True, gc=False):
-    """One submit_sm: a part of a message. `part` counts from 1; `body` is that part's text."""
+    """One submit_sm: a part of a message. `part` counts from 1 to `parts`; `body` is that part's text."""
 
     submission: Submission
     part: int
     body: str
+    parts: int = 1
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
@@ -39,10 +42,14 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
 
 
 class Receipt(msgspec.Struct, frozen=True, gc=False):
-    """A delivery receipt for the part that the carrier calls `ref`."""
+    """A delivery receipt for the part that the carrier calls `ref`. `network` is the MCC and MNC of the operator that
+    it names, digits, `error` the carrier's own code for what went wrong; "" where it says nothing.
+    """
 
     ref: str
     state: ReceiptState
+    network: str = ""
+    error: str = ""
 
 
 class Inbound(msgspec.Struct, frozen=True, gc=False):
@@ -77,8 +84,22 @@ def inbound_of(from_: str, to: str, text: str) -> Inbound:
     return Inbound(sender, ours[1], text)
 
 
+class CarrierState(StrEnum):
+    """How a carrier stands; the values are stored."""
+
+    CONNECTING = "connecting"  # not connected, and trying
+    UP = "up"
+    FAULT = "fault"  # it refuses us as a client (a wrong password): somebody must look
+    STOPPED = "stopped"  # by command, or with the server
+
+
 class CarrierEvents(Protocol):
     """Where a carrier reports."""
+
+    def changed(self, state: CarrierState, detail: str) -> None:
+        """The carrier stands otherwise now; `detail` says why, for people. What `Carrier.open` says has changed
+        before.
+        """
 
     def outcomes(self, outcomes: Sequence[Outcome]) -> None:
         """Submits ended."""
@@ -98,16 +119,26 @@ class Carrier(Protocol):
     name: str
     window: int  # submits without a stored outcome, at most
 
+    @property
+    def open(self) -> bool:
+        """Whether it takes submits now. What it is given nevertheless comes back as NOT_SENT."""
+
     async def start(self, events: CarrierEvents) -> None:
         """Open for business; returns before a link is up."""
 
     async def stop(self) -> None:
         """Send nothing more; submits still open are reported as unknown."""
 
+    def bodies(self, text: Text) -> Sequence[str]:
+        """The texts of the parts that a message travels in here: as many as are billed, unless the carrier's form of
+        long messages says otherwise. A text of one segment is one part.
+        """
+
     def submit(self, submits: Sequence[Submit]) -> None:
         """Take these in this order. Never more are open than `window`: the engine sees to it."""
 
-    def query(self, refs: Sequence[str]) -> Sequence[Receipt]:
-        """What became of parts whose receipt is overdue, for those of which the carrier knows more than "sent" (SMPP
-        3.4 §4.8, query_sm).
+    def query(self, refs: Sequence[str], senders: Sequence[str] = ()) -> None:
+        """Ask what became of parts whose receipt is overdue (SMPP 3.4 §4.8, query_sm): what is learned is reported as
+        receipts. As many as the carrier cares to ask. `senders` has the sender of each, which the carrier may have to
+        name.
         """

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from heliograph.cli.account_optouts import optout
+from heliograph.cli.account_routing import ROUTING
 from heliograph.cli.account_settings import SETTINGS, credit
 from heliograph.cli.account_view import (
     Changes,
@@ -341,5 +342,5 @@ def _print_issued(told: str, issued: Credentials, *more: tuple[str, object]) -> 
 
 
 commands.command(context_settings=_AMOUNTS)(credit)
-for _setting in (*SETTINGS, optout):
+for _setting in (*SETTINGS, *ROUTING, optout):
     commands.command()(_setting)

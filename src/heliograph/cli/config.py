@@ -65,7 +65,7 @@ def show(settings_file: SettingsFile = None, json: Json = False) -> None:
     """
     effective = config.read(settings_file, os.environ)
     rows = [
-        (config.dotted(at), value, effective.origins.get(config.dotted(at), "default"))
+        (config.dotted(at), config.shown(at, value), effective.origins.get(config.dotted(at), "default"))
         for at, value in config.values(effective.settings).items()
     ]
     if json:
@@ -91,7 +91,21 @@ def template() -> str:
             f"# {setting.description}{bounds}",
             f"#{config.dotted(setting.path[-1:])} = {config.toml(setting.default)}",
         ]
+    lines += ["", *_smpp_example()]
     return "\n".join(lines) + "\n"
+
+
+def _smpp_example() -> list[str]:
+    """The table of a carrier over SMPP, which has no default one."""
+    lines = [
+        "# A carrier over SMPP has these. `heliograph carrier add` makes one on a running server.",
+        "# [carriers.NAME]",
+    ]
+    for setting in config.smpp_reference():
+        bounds = f" Bounds: {setting.bounds}." if setting.bounds else ""
+        value = "" if setting.default == config.REQUIRED else config.toml(setting.default)
+        lines.append(f"# {setting.path[-1]} = {value or '…'}  # {setting.description}{bounds}")
+    return lines
 
 
 def _heading(table: config.Where) -> list[str]:

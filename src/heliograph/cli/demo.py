@@ -119,9 +119,9 @@ def _settings(port: int | None, data: Path, tls_cert: Path | None, tls_key: Path
 
 
 async def _serve(settings: Settings, credentials_file: Path | None) -> None:
-    from heliograph import app
+    from heliograph import serving
 
-    async with app.serving(settings) as (running, server):
+    async with serving.serving(settings) as (running, server):
         account, issued = await _account(running)
         watch = Watch(running.store, running.ids, _write)
         receiver = Receiver(watch.called_back, secret=issued.webhook_secret, at_ease=CALLBACKS_A_SECOND)
@@ -132,7 +132,7 @@ async def _serve(settings: Settings, credentials_file: Path | None) -> None:
         balance = await running.store.read(lambda reads: reads.balance(account.id))
         remember_url(Path(settings.data.dir), settings.base_url)
         await asyncio.to_thread(_write, welcome(settings, issued, balance))
-        app.tune()
+        serving.tune()
         telling = asyncio.get_running_loop().create_task(_tell(watch))
         try:
             await server.serve()

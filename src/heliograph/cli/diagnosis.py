@@ -11,7 +11,7 @@ import msgspec
 from heliograph.cli.words import count, show_duration, show_instant, show_size, year
 from heliograph.kit.keys import FILE
 from heliograph.messaging.pricing import exact
-from heliograph.store.maintenance import AccountLinks, CarrierLoad, Debtor, Schema, Size
+from heliograph.store.maintenance import AccountLinks, Debtor, Schema, Size
 
 
 class Verdict(StrEnum):
@@ -316,52 +316,6 @@ def server(facts: ServerFacts, folder: str) -> Finding:
     )
 
 
-# -- carriers
-
-OLD_BACKLOG_MS = 10 * 60_000
-
-
-def carriers(
-    loads: list[CarrierLoad],
-    accounts: list[AccountLinks],
-    configured: Iterable[str],
-    *,
-    now_utc_ms: int,
-    settings_given: bool,
-) -> Iterator[Finding]:
-    """Whether every message has somebody to carry it. Unless `settings_given`, the server may know more carriers."""
-    known, found = set(configured), []
-    for load in loads:
-        if load.open and load.name not in known:
-            found.append(_unknown_carrier(f"{count(load.open, 'open message')} of", load.name, given=settings_given))
-        elif load.waiting and now_utc_ms - load.oldest_waiting_utc_ms > OLD_BACKLOG_MS:
-            age = show_duration(now_utc_ms - load.oldest_waiting_utc_ms)
-            found.append(
-                warning(
-                    "carriers",
-                    f"{count(load.waiting, 'message')} wait for {load.name}, the oldest for {age}",
-                    "if a server runs, the carrier is slower than what is sent; its log says whether it answers",
-                )
-            )
-    for name in sorted({account.carrier for account in accounts if account.carrier} - known):
-        refs = [account.ref for account in accounts if account.carrier == name]
-        found.append(_unknown_carrier(f"{_list(refs)} set to send by", name, given=settings_given))
-    yield from found
-    if not found:
-        total = sum(load.open for load in loads)
-        yield ok("carriers", f"{count(total, 'message')} open, {sum(load.waiting for load in loads):,} of them waiting")
-
-
-def _unknown_carrier(what: str, name: str, *, given: bool) -> Finding:
-    if given:
-        return problem("carriers", f"{what} {name!r}, which the settings do not have", f"put back [carriers.{name}]")
-    return warning(
-        "carriers",
-        f"{what} {name!r}, which the default settings do not have",
-        "name the server's settings with --config FILE",
-    )
-
-
 # -- callbacks
 
 LATE_CALLBACK_MS = 10 * 60_000
@@ -419,7 +373,7 @@ def _late(due_utc_ms: int, ref: str, now_utc_ms: int) -> Iterator[Finding]:
         )
 
 
-def _list(refs: list[str]) -> str:
+def list_of(refs: list[str]) -> str:
     shown = ", ".join(refs[:3])
     more = f" and {len(refs) - 3:,} more" if len(refs) > 3 else ""
     return f"{shown}{more} {'is' if len(refs) == 1 else 'are'}"

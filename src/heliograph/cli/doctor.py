@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from heliograph.cli import diagnosis, facts
+from heliograph.cli import carrier_diagnosis, diagnosis, facts
 from heliograph.cli.common import DATA_FOLDER, NO, Json, print_json, say
 from heliograph.cli.config import SettingsFile
 from heliograph.cli.credentials import KEPT, LOOPBACK
@@ -85,15 +85,23 @@ def _examine(folder: Path, settings: Settings | None, *, settings_given: bool) -
     symptoms = yield from _database(folder)
     newest_utc_ms = symptoms.newest_utc_ms if symptoms else 0
     yield from diagnosis.clock(ClockFacts(_now(), newest_utc_ms, facts.clock_is_synchronised()))
-    yield diagnosis.server(facts.server(folder), str(folder))
+    server = facts.server(folder)
+    yield diagnosis.server(server, str(folder))
     if symptoms is None:
         return
     yield from diagnosis.ledger(symptoms.debtors, symptoms.ledger_gap_micros)
     if settings is None:
         return
     demo = LOOPBACK if (folder / KEPT).exists() else ()
-    yield from diagnosis.carriers(
-        symptoms.carriers, symptoms.accounts, settings.carriers, now_utc_ms=_now(), settings_given=settings_given
+    yield from carrier_diagnosis.carriers(
+        symptoms.carriers,
+        symptoms.accounts,
+        settings.carriers,
+        now_utc_ms=_now(),
+        settings_given=settings_given,
+        notes=symptoms.carrier_notes,
+        default=settings.messages.default_carrier if symptoms.default_carrier is None else symptoms.default_carrier,
+        served=bool(server.pid),
     )
     yield from diagnosis.callbacks(
         symptoms.accounts,

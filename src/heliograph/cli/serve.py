@@ -36,11 +36,12 @@ def serve(
     }
     settings = read(settings_file, os.environ, given=given).settings
     require_free_port(settings.http.host, settings.http.port)
-    from heliograph import app
+    from heliograph import serving
+    from heliograph.app import App
 
-    def ready(_: app.App) -> None:
+    def ready(_: App) -> None:
         remember_url(Path(settings.data.dir), settings.base_url)
         print(f"heliograph serves {settings.data.dir} at {settings.base_url}", file=sys.stderr)
 
     with explained(Path(settings.data.dir)):
-        app.run(settings, on_ready=ready)
+        serving.run(settings, on_ready=ready)

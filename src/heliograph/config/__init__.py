@@ -4,11 +4,22 @@
 `consistency` says what does not fit together.
 """
 
-from heliograph.config.catalogue import PREFIX, Setting, Where, dotted, reference, toml, values
-from heliograph.config.reading import DATA_VARIABLE, ConfigError, Effective, load, read
+from heliograph.carriers.settings import CarrierSettings, SimulatorSettings, SmppSettings
+from heliograph.config.catalogue import (
+    PREFIX,
+    REQUIRED,
+    Setting,
+    Where,
+    dotted,
+    reference,
+    shown,
+    smpp_reference,
+    toml,
+    values,
+)
+from heliograph.config.reading import DATA_VARIABLE, ConfigError, Effective, complaint, converted, load, read
 from heliograph.config.settings import (
     CallbacksSettings,
-    CarrierSettings,
     DataSettings,
     HttpSettings,
     LimitsSettings,
@@ -22,6 +33,7 @@ from heliograph.config.settings import (
 __all__ = [
     "DATA_VARIABLE",
     "PREFIX",
+    "REQUIRED",
     "CallbacksSettings",
     "CarrierSettings",
     "ConfigError",
@@ -35,11 +47,17 @@ __all__ = [
     "Prices",
     "Setting",
     "Settings",
+    "SimulatorSettings",
+    "SmppSettings",
     "Where",
+    "complaint",
+    "converted",
     "dotted",
     "load",
     "read",
     "reference",
+    "shown",
+    "smpp_reference",
     "toml",
     "values",
 ]

@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 
+from heliograph.carriers.checks import unusable, wrong_name
 from heliograph.config.catalogue import dotted, toml
 from heliograph.config.settings import MAX_PRICE, HttpSettings, Prices, Settings
 from heliograph.messaging.numbers import PrefixMap
@@ -16,7 +17,6 @@ from heliograph.webhooks.guard import parse_networks
 _HOST_NAME = re.compile(
     r"(?=.{1,253}\Z)(?!(.*\.)?[0-9]+\.?\Z)(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?", re.I | re.A
 )
-_CARRIER_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.A)  # names its log, too
 
 
 def inconsistent(settings: Settings, variables: Mapping[str, str]) -> Iterator[str]:
@@ -84,10 +84,7 @@ def _wrong_carriers(settings: Settings) -> Iterator[str]:
         known = ", ".join(carriers) or "there are none"
         yield f"messages.default_carrier = {toml(default)} is not one of [carriers]: {known}; name one, or add it"
     for name, carrier in carriers.items():
-        if not _CARRIER_NAME.fullmatch(name):
-            yield f"{dotted(('carriers', name))}: the name of a carrier has 1 to 64 letters, digits, - and _; rename it"
-        if carrier.window < settings.limits.segments:
-            yield (
-                f"{dotted(('carriers', name))}.window = {carrier.window} is less than limits.segments ="
-                f" {settings.limits.segments}, so a message of that many would never fit; raise it, or lower the other"
-            )
+        if trouble := wrong_name(name):
+            yield f"{dotted(('carriers', name))}: {trouble}"
+        for key, trouble in unusable(carrier, settings.limits.segments):
+            yield f"{dotted(('carriers', name, key))}{trouble}"

@@ -13,19 +13,43 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Struct
 
-from heliograph.config.catalogue import PREFIX, SECTIONS, Where, dotted, reference, toml, values
+from heliograph.carriers.settings import SmppSettings
+from heliograph.config.catalogue import (
+    CARRIER_KINDS,
+    PREFIX,
+    REQUIRED,
+    SECTIONS,
+    Setting,
+    Where,
+    dotted,
+    reference,
+    shown,
+    smpp_reference,
+    toml,
+    values,
+)
 from heliograph.config.consistency import inconsistent
-from heliograph.config.settings import CarrierSettings, Settings
+from heliograph.config.settings import Settings
+from heliograph.messaging.retry import SubmitClass
 
 DATA_VARIABLE = "HELIOGRAPH_DATA"  # what the commands read; the same as HELIOGRAPH_DATA__DIR
 
 # Read by commands and tests, not settings.
-_OTHERS = ("CONFIG", "COMMAND", "WEBHOOK_SECRET", "TEST_SEED", "SIM_SEED", "SIM_SEEDS")
+_OTHERS = (
+    "CONFIG",
+    "COMMAND",
+    "WEBHOOK_SECRET",
+    "CARRIER_PASSWORD",
+    "SMSC_PASSWORD",
+    "TEST_SEED",
+    "SIM_SEED",
+    "SIM_SEEDS",
+)
 # What Kubernetes tells of services named heliograph and heliograph-….
 _KUBERNETES = re.compile(r"(.+_)?(SERVICE_(HOST|PORT(_.+)?)|PORT_[0-9]+_(TCP|UDP|SCTP)_(PROTO|PORT|ADDR))")
 
@@ -78,9 +102,12 @@ def read(
     problems: list[str] = []
     entries |= _of_environment(env, problems)
     entries |= {tuple(name.split(".")): _Given("command line", value) for name, value in (given or {}).items()}
+    kinds = _kinds(entries)
     tree: dict[str, Any] = {}
     for at, entry in entries.items():
-        _enter(tree, at, entry, problems)
+        if entry.where or at[0] != "carriers" or kinds[at[1]] == defaults.get((*at[:2], "kind")):
+            _enter(tree, at, entry, kinds, problems)  # but for defaults of another kind of carrier
+    problems += _incomplete(tree.get("carriers", {}), kinds)
     if problems:
         raise ConfigError(problems)
     settings = msgspec.convert(tree, Settings)
@@ -137,33 +164,58 @@ def _unknown(variable: str, value: str) -> Iterator[str]:
     if variable in mistaken:
         yield f"{variable} is not a setting; it is written with two underscores: {mistaken[variable]}"
         return
-    near = difflib.get_close_matches(variable, [*others[:4], *(setting.variable for setting in settings)], 1, 0.0)
+    near = difflib.get_close_matches(variable, [*others[:6], *(setting.variable for setting in settings)], 1, 0.0)
     yield f"{variable} is read by nobody; did you mean {near[0]}? If it is another program's, rename it"
 
 
-def _enter(tree: dict[str, Any], at: Where, entry: _Given, problems: list[str]) -> None:
+def _kinds(entries: Mapping[Where, _Given]) -> dict[str, str]:
+    """What kind each carrier is, a simulator unless it is said; one that there is not is left to `_enter`."""
+    said = {at[1]: entry.value for at, entry in entries.items() if at[0] == "carriers" and at[2:] == ("kind",)}
+    return {name: kind for name, kind in said.items() if isinstance(kind, str) and kind in CARRIER_KINDS}
+
+
+def _kind(name: str, kinds: Mapping[str, str]) -> type[Struct]:
+    return CARRIER_KINDS[kinds.get(name, "simulator")]
+
+
+def _incomplete(carriers: Mapping[str, Any], kinds: Mapping[str, str]) -> Iterator[str]:
+    """What a carrier lacks. Writes the kind of each into the tree."""
+    for name, carrier in carriers.items():
+        carrier["kind"] = kinds.get(name, "simulator")
+        for one in smpp_reference() if carrier["kind"] == "smpp" else ():
+            if one.default == REQUIRED and one.path[-1] not in carrier:
+                at = dotted(("carriers", name, one.path[-1]))
+                yield f"{at} is missing, which a carrier over SMPP must have. {one.description}"
+
+
+def _enter(tree: dict[str, Any], at: Where, entry: _Given, kinds: Mapping[str, str], problems: list[str]) -> None:
     """Check one value and put it into its place in the tree."""
-    hint = _type_of(at)
+    hint = _type_of(at, kinds)
     if hint is None:
-        problems.append(f"{entry.where}: {dotted(at)} = {toml(entry.value)} is not a setting{_suggestion(at)}")
+        value = toml(shown(at, entry.value))
+        problems.append(f"{entry.where}: {dotted(at)} = {value} is not a setting{_suggestion(at, kinds)}")
         return
     try:
-        value = _converted(entry, hint)
+        value = converted(entry.value, hint, text=entry.text)
     except msgspec.ValidationError as error:
-        problems.append(_complaint(at, entry, error))
+        problems.append(f"{entry.where}: {complaint(at, entry.value, error, _known(at, kinds))}")
         return
     for part in at[:-1]:
         tree = tree.setdefault(part, {})
     tree[at[-1]] = msgspec.to_builtins(value)
 
 
-def _type_of(at: Where) -> Any:
+def _type_of(at: Where, kinds: Mapping[str, str]) -> Any:
     """The type of the setting at a path; None when there is none."""
     match at:
         case ("prices", _, _):
             return str
+        case ("carriers", name, "kind") if name:
+            return Literal["simulator", "smpp"]
         case ("carriers", name, key) if name:
-            return get_type_hints(CarrierSettings, include_extras=True).get(key)
+            return get_type_hints(_kind(name, kinds), include_extras=True).get(key)
+        case ("carriers", name, "statuses", _) if _kind(name, kinds) is SmppSettings:
+            return SubmitClass
         case ("carriers", _) | ("prices", _):  # an empty table: nothing but defaults, no prices at all
             return dict[str, str]
         case (section, key) if section in SECTIONS:
@@ -171,29 +223,52 @@ def _type_of(at: Where) -> Any:
     return None
 
 
-def _converted(entry: _Given, hint: Any) -> Any:
-    if entry.text and getattr(hint, "__origin__", None) == tuple[str, ...]:
-        return tuple(part.strip() for part in entry.value.split(",") if part.strip())
-    value = msgspec.convert(entry.value, hint, strict=not entry.text)
-    if isinstance(value, float) and not math.isfinite(value):
+def converted(value: Any, hint: Any, *, text: bool) -> Any:
+    """A value as a setting of this type has it; `text` says that it is a string for any type, with commas between
+    those of a list. Raises `msgspec.ValidationError`.
+    """
+    plain = getattr(hint, "__origin__", None)  # without what `Annotated` says of it
+    if text and get_origin(plain) is tuple:
+        value = tuple(_number_or_text(part.strip()) for part in value.split(",") if part.strip())
+    found = msgspec.convert(value, hint, strict=not text)
+    if isinstance(found, float) and not math.isfinite(found):
         raise msgspec.ValidationError("Expected a finite number")
-    if "\0" in str(value):
+    if "\0" in str(found):
         raise msgspec.ValidationError("Expected a text without U+0000")
-    return value
+    return found
 
 
-def _complaint(at: Where, entry: _Given, error: Exception) -> str:
-    reason = str(error).replace("`", "")
-    of_section = [one for one in reference() if one.path[0] == at[0]]
-    known = next((one for one in of_section if at[0] == "prices" or one.path[-1] == at[-1]), None)
-    bounds = f", the bounds are {known.bounds}" if known and known.bounds else ""
-    remedy = f"; the default is {toml(known.default)}{bounds}. {known.description}" if known else ""
-    return f"{entry.where}: {dotted(at)} = {toml(entry.value)}: {reason[:1].lower()}{reason[1:]}{remedy}"
+def _number_or_text(part: str) -> int | str:
+    """A hexadecimal number as TOML has it, which a conversion from text would refuse."""
+    return int(part, 16) if re.fullmatch("0x[0-9a-fA-F]{1,8}", part) else part
 
 
-def _suggestion(at: Where) -> str:
-    """The remedy for a name that is not known: the nearest that is."""
+def _known(at: Where, kinds: Mapping[str, str]) -> Setting | None:
+    """What the reference says of a setting."""
+    of_section = [one for one in _settings_beside(at, kinds) if one.path[0] == at[0]]
+    return next((one for one in of_section if at[0] == "prices" or one.path[-1] == at[min(2, len(at) - 1)]), None)
+
+
+def _settings_beside(at: Where, kinds: Mapping[str, str]) -> list[Setting]:
+    """The reference, with the settings that a carrier of that kind has."""
     known = reference()
+    if at[0] != "carriers" or len(at) < 2 or _kind(at[1], kinds) is not SmppSettings:
+        return known
+    return [one for one in known if one.path[0] != "carriers"] + smpp_reference()
+
+
+def complaint(at: Where, value: Any, error: Exception, known: Setting | None) -> str:
+    """What is wrong with a value, and what it may be."""
+    reason = str(error).replace("`", "")
+    bounds = f", the bounds are {known.bounds}" if known and known.bounds else ""
+    default = f"; the default is {toml(known.default)}{bounds}." if known and known.default != REQUIRED else "."
+    remedy = f"{default} {known.description}" if known else ""
+    return f"{dotted(at)} = {toml(shown(at, value))}: {reason[:1].lower()}{reason[1:]}{remedy}"
+
+
+def _suggestion(at: Where, kinds: Mapping[str, str]) -> str:
+    """The remedy for a name that is not known: the nearest that is."""
+    known = _settings_beside(at, kinds)
     sections = list(dict.fromkeys(one.path[0] for one in known))
     key = at[-1] if len(at) > 1 else ""
     if at[0] in sections:

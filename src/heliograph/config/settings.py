@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from heliograph.messaging.retry import DoubtPolicy
+from heliograph.carriers.settings import CarrierSettings, SimulatorSettings
 
 MAX_PRICE = 100_000  # of a segment: what the largest request costs stays within 64 bits
 
@@ -18,7 +18,6 @@ _Port = Meta(ge=1, le=65535)
 _Parts = Meta(ge=1, le=255)  # what the header of a part can count
 _Hour = Meta(gt=0, le=3_600)
 _Wait = Meta(ge=0, le=300)
-_Delay = Meta(ge=0, le=3_600_000)
 _Currency = Meta(pattern=r"^[A-Z]{3}\Z")
 _Timeout = Meta(gt=0, le=60)  # as in webhooks.sender
 
@@ -108,24 +107,6 @@ class CallbacksSettings(Struct, frozen=True):
     in_flight_per_endpoint: Annotated[int, _up_to(10_000), _is("Callbacks under way at once to one customer.")] = 32
 
 
-class CarrierSettings(Struct, frozen=True):
-    """One carrier."""
-
-    kind: Annotated[Literal["simulator"], _is("What the carrier is.")] = "simulator"
-    window: Annotated[
-        int, _up_to(100_000), _is("Submits without a stored outcome, at most: after a crash no more are in doubt.")
-    ] = 1_000
-    backlog: Annotated[
-        int, _up_to(1_000_000_000), _is("Messages that may wait for the carrier; past it requests get 503.")
-    ] = 5_000_000
-    answer_ms: Annotated[int, _Delay, _is("The simulator answers a submit after about this time.")] = 5
-    receipt_ms: Annotated[int, _Delay, _is("The simulator's receipt follows after about this time.")] = 200
-    late_ms: Annotated[int, _Delay, _is("As receipt_ms, for the number whose receipt is late.")] = 30_000
-    doubt: Annotated[
-        DoubtPolicy, _is("Messages sent and never answered: resend them (some may arrive twice) or hold them.")
-    ] = DoubtPolicy.RESEND
-
-
 class LogSettings(Struct, frozen=True):
     """The server's log: one JSON object a line, never texts or secrets."""
 
@@ -154,7 +135,7 @@ class Settings(Struct, frozen=True):
     messages: MessagesSettings = MessagesSettings()
     prices: Prices = field(default_factory=lambda: {"default": {"": "1.00"}})
     callbacks: CallbacksSettings = CallbacksSettings()
-    carriers: dict[str, CarrierSettings] = field(default_factory=lambda: {"simulator": CarrierSettings()})
+    carriers: dict[str, CarrierSettings] = field(default_factory=lambda: {"simulator": SimulatorSettings()})
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
 

@@ -1,7 +1,7 @@
 """The installation's keys: one file, 0600, outside the database.
 
 `keys.json` holds the token signing keys (the last one signs, all verify, so that two are valid while rotating), the key
-that permutes ids, and the key that webhook secrets are derived from.
+that permutes ids, and the key that webhook secrets are derived from, and the one that seals carriers' passwords.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Annotated
 
 import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from msgspec import Meta
 
 FILE = "keys.json"
@@ -26,6 +28,8 @@ MARK = "installed"  # stands in the same folder since its database was made
 _MARK_TEXT = b"""\
 A database was made in this folder. This file is how Heliograph notices when it is lost: do not remove it.
 """
+
+_NONCE_BYTES = 12  # NIST SP 800-38D §8.2.2: random ones, and few of them
 
 _Secret = Annotated[bytes, Meta(min_length=32, max_length=32)]
 
@@ -70,6 +74,26 @@ class Keys(msgspec.Struct, frozen=True):
         """
         derived = hmac.digest(self.webhooks, f"webhook:{account_id}:{generation}".encode(), hashlib.sha256)
         return "whsec_" + base64.b64encode(derived).decode()
+
+    def seal(self, name: str, content: bytes) -> bytes:
+        """A secret as the database may hold it: AES-256-GCM under a key derived from that of webhook secrets. `name`
+        is what it belongs to: under another it cannot be opened.
+        """
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        return nonce + self._sealing().encrypt(nonce, content, name.encode())
+
+    def unseal(self, name: str, sealed: bytes) -> bytes:
+        """What `seal` was given. Raises `KeysError` when it is damaged, or of another name or installation."""
+        try:
+            return self._sealing().decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], name.encode())
+        except (InvalidTag, ValueError):
+            raise KeysError(
+                f"what is stored of {name!r} cannot be opened with these keys; restore the database and {FILE} of one"
+                " backup, or store it anew"
+            ) from None
+
+    def _sealing(self) -> AESGCM:
+        return AESGCM(hmac.digest(self.webhooks, b"sealing of carriers' settings", hashlib.sha256))
 
 
 def load_or_create(folder: Path) -> Keys:

@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import re
 import secrets
+import sys
 import time
 from collections.abc import Callable
 from typing import Final
@@ -162,3 +164,16 @@ def time_of_request(request_id: str) -> int | None:
     """When a request with this id was received, in ms UTC; None for what is no request id."""
     match = _REQUEST_ID.fullmatch(request_id)
     return int(match[1], 16) if match else None
+
+
+def open_log(path: str, level: str) -> Callable[[bytes], object]:
+    """Send the program's log to a file, "" for standard error, as JSON lines; the function that writes whole lines
+    there.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600) if path else sys.stderr.fileno()
+    handler = logging.StreamHandler(open(descriptor, "a", closefd=False, encoding="utf-8"))  # noqa: SIM115
+    handler.setFormatter(JsonFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    return lambda lines: os.write(descriptor, lines)

@@ -52,6 +52,7 @@ class OperatorTable:
     def __init__(self, operators: dict[int, Operator], prefixes: dict[str, Operator]) -> None:
         self._operators = operators
         self._prefixes = PrefixMap(prefixes)
+        self._networks = {one.mcc + one.mnc: one for one in operators.values() if one.mcc and one.mnc}
 
     @classmethod
     def from_json(cls, data: bytes) -> OperatorTable:
@@ -72,3 +73,7 @@ class OperatorTable:
     def by_id(self, id: int) -> Operator:
         """The operator with this id, or `UNKNOWN_OPERATOR`."""
         return self._operators.get(id, UNKNOWN_OPERATOR)
+
+    def by_network(self, network: str) -> Operator:
+        """The operator with this MCC and MNC, in one (ITU-T E.212), or `UNKNOWN_OPERATOR`."""
+        return self._networks.get(network, UNKNOWN_OPERATOR)

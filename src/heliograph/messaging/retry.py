@@ -13,6 +13,7 @@ import msgspec
 from heliograph.messaging.submissions import Happening
 
 MAX_TRIES = 3
+MAX_TRIES_AMBIGUOUS = 2
 TEMPORARY_DELAYS_SECONDS = (30, 120, 300)
 
 
@@ -54,13 +55,14 @@ class Next(Enum):
 
 class Decision(msgspec.Struct, frozen=True):
     """What follows an outcome: again after `delay_seconds`, or the end by `happening`; `spends_try` when the attempt
-    counts.
+    counts, `reroute` when the next carrier tries, with all tries.
     """
 
     next: Next
     happening: Happening | None = None
     delay_seconds: float = 0
     spends_try: bool = True
+    reroute: bool = False
 
 
 _DONE = Decision(Next.DONE, Happening.TAKEN)
@@ -69,12 +71,17 @@ _GIVE_UP = Decision(Next.END, Happening.TRIES_USED_UP)
 _IN_DOUBT = Decision(Next.END, Happening.LEFT_IN_DOUBT)
 _AT_ONCE = Decision(Next.AGAIN, spends_try=False)
 _THROTTLED = Decision(Next.AGAIN, delay_seconds=1, spends_try=False)
+_REROUTE = Decision(Next.AGAIN, reroute=True)
 
 
-def decide(outcome: SubmitClass, tries: int, policy: DoubtPolicy, *, doubted: bool = False) -> Decision:
-    """What follows the outcome of try number `tries` + 1 of a message.
+def decide(
+    outcome: SubmitClass, tries: int, policy: DoubtPolicy, *, doubted: bool = False, others: bool = False
+) -> Decision:
+    """What follows the outcome of try number `tries` + 1 of a message at its carrier; `others` when another carrier may
+    have it.
 
     A message with an unknown outcome, now or of an earlier try (`doubted`), never ends as failed: it may have arrived.
+    For the same reason no other carrier gets it.
     """
     match outcome:
         case SubmitClass.TAKEN:
@@ -90,6 +97,16 @@ def decide(outcome: SubmitClass, tries: int, policy: DoubtPolicy, *, doubted: bo
                 return _IN_DOUBT
             return Decision(Next.AGAIN, delay_seconds=1)
         case SubmitClass.TEMPORARY | SubmitClass.AMBIGUOUS | SubmitClass.OTHER_ROUTE:
-            if tries + 1 >= MAX_TRIES:
-                return _IN_DOUBT if doubted else _GIVE_UP
-            return Decision(Next.AGAIN, delay_seconds=TEMPORARY_DELAYS_SECONDS[tries])
+            if tries + 1 < _TRIES[outcome]:
+                return Decision(Next.AGAIN, delay_seconds=TEMPORARY_DELAYS_SECONDS[tries])
+            if doubted:
+                return _IN_DOUBT
+            return _REROUTE if others else _GIVE_UP
+
+
+# How often one carrier is tried when it answers so.
+_TRIES = {
+    SubmitClass.TEMPORARY: MAX_TRIES,
+    SubmitClass.AMBIGUOUS: MAX_TRIES_AMBIGUOUS,
+    SubmitClass.OTHER_ROUTE: 1,
+}

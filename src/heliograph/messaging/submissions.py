@@ -137,7 +137,8 @@ class Submission(msgspec.Struct, gc=False):
 
     `recipient` is E.164 digits without `+`. `number` orders hand-overs to the carrier: the message's own id at first, a
     new one of the same sequence for each retry. `tries` counts those before this one; `taken` holds the parts (from 1)
-    that a carrier has taken. `doubted` when an earlier try was never answered: it may have arrived.
+    that a carrier has taken, `parts` how many the message was cut in then, else 0. `doubted` when an earlier try was
+    never answered: it may have arrived.
     """
 
     id: int
@@ -151,6 +152,7 @@ class Submission(msgspec.Struct, gc=False):
     tries: int = 0
     taken: frozenset[int] = frozenset()
     doubted: bool = False
+    parts: int = 0
 
 
 class Rules(msgspec.Struct, frozen=True):

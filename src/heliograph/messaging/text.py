@@ -81,47 +81,86 @@ def decode(data: bytes, encoding: Encoding) -> str:
     return body
 
 
+_CARRIAGE_RETURN = 0x0D
+
+
+def pack(septets: bytes, fill_bits: int = 0) -> bytes:
+    """Septets as `encode` makes them, eight in seven octets (3GPP TS 23.038 §6.1.2.1.1), after `fill_bits` zero bits.
+
+    Seven bits left over would be an @ that nobody wrote, so they hold a carriage return (§6.1.2.3.1).
+    """
+    bits, shift = 0, fill_bits
+    for septet in septets:
+        bits |= septet << shift
+        shift += 7
+    if shift % 8 == 1:
+        bits |= _CARRIAGE_RETURN << shift
+    return bits.to_bytes((shift + 7) // 8, "little")
+
+
+def unpack(octets: bytes, fill_bits: int = 0) -> bytes:
+    """What `pack` packed; a carriage return that ends with the last octet counts as its filling."""
+    bits = int.from_bytes(octets, "little") >> fill_bits
+    count = max(0, (8 * len(octets) - fill_bits) // 7)
+    septets = bytes((bits >> 7 * index) & 0x7F for index in range(count))
+    filled = count and (7 * count + fill_bits) % 8 == 0 and septets[-1] == _CARRIAGE_RETURN
+    return septets[:-1] if filled else septets
+
+
 # -- parts
 
 
 @dataclass(frozen=True, slots=True)
 class _Capacity:
-    """What a short message holds, in octets as `encode` makes them: `alone`, and as a `part` of several.
+    """What a short message holds, in octets as `encode` makes them: `alone`, and as a part of several beside a header
+    of so many octets (`parts`).
 
     A unit has `width` octets; the next unit belongs to it when its first octet is in `opens_pair`.
     """
 
     width: int
     alone: int
-    part: int
+    parts: dict[int, int]
     opens_pair: bytes
 
 
+HEADER_OCTETS = 6  # of a concatenation header with an 8-bit reference (3GPP TS 23.040 §9.2.3.24.1)
+LONG_HEADER_OCTETS = 7  # with a 16-bit one (3GPP TS 23.040 §9.2.3.24.8)
+
 _CAPACITY = {
-    # 140 octets hold 160 septets, or 153 beside the 6 octets of a concatenation header (3GPP TS 23.040 §9.2.3.24.1).
-    _GSM7: _Capacity(width=1, alone=160, part=153, opens_pair=b"\x1b"),
-    # 70 UTF-16 units, or 67; a high surrogate begins with D8–DB.
-    _UCS2: _Capacity(width=2, alone=140, part=134, opens_pair=bytes(range(0xD8, 0xDC))),
+    # 140 octets hold 160 septets, or 153 or 152 beside a concatenation header.
+    _GSM7: _Capacity(width=1, alone=160, parts={HEADER_OCTETS: 153, LONG_HEADER_OCTETS: 152}, opens_pair=b"\x1b"),
+    # 70 UTF-16 units, or 67 or 66; a high surrogate begins with D8–DB.
+    _UCS2: _Capacity(
+        width=2,
+        alone=140,
+        parts={HEADER_OCTETS: 134, LONG_HEADER_OCTETS: 132},
+        opens_pair=bytes(range(0xD8, 0xDC)),
+    ),
 }
 
 
-def split(text: Text) -> list[str]:
-    """The bodies of the parts, in order: `text.segments` of them, each of which `encode` takes with `text.encoding`."""
+def split(text: Text, header_octets: int = HEADER_OCTETS) -> list[str]:
+    """The bodies of the parts, in order: `text.segments` of them with the usual header, each of which `encode` takes
+    with `text.encoding`.
+    """
     if text.segments == 1:
         return [text.body]
-    return [decode(part, text.encoding) for part in _parts(encode(text.body, text.encoding), text.encoding)]
+    octets = encode(text.body, text.encoding)
+    return [decode(part, text.encoding) for part in _parts(octets, text.encoding, header_octets)]
 
 
-def _parts(octets: bytes, encoding: Encoding) -> list[bytes]:
+def _parts(octets: bytes, encoding: Encoding, header_octets: int = HEADER_OCTETS) -> list[bytes]:
     """`octets` cut into parts as long as may be. No cut goes through an extension pair or a surrogate pair."""
     capacity = _CAPACITY[encoding]
     size = len(octets)
     if size <= capacity.alone:
         return [octets]
+    room = capacity.parts[header_octets]
     parts = []
     start = 0
     while start < size:
-        end = start + capacity.part
+        end = start + room
         if end < size and octets[end - capacity.width] in capacity.opens_pair:
             end -= capacity.width
         parts.append(octets[start:end])

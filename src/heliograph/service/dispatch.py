@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import repeat
 from typing import Any
 
-from heliograph.carriers.interface import Carrier
+from heliograph.carriers.interface import Carrier, CarrierState
 from heliograph.kit.clock import Clock
 from heliograph.messaging import errors
 from heliograph.messaging.retry import DoubtPolicy
 from heliograph.messaging.submissions import Draft, Happening, Submission
 from heliograph.service import lane as lanes
 from heliograph.service.lane import Lane
+from heliograph.service.overdue import OverdueReceipts
 from heliograph.service.receive import Receive
 from heliograph.service.sequence import MessageIds
 from heliograph.store import interface as it
@@ -31,8 +32,34 @@ _DRAIN_POLL_SECONDS = 0.02
 _log = logging.getLogger(__name__)
 
 
+class Held:
+    """A carrier that does not run: what is for it waits in the store, and is counted here."""
+
+    __slots__ = ("max_waiting", "waiting")
+
+    def __init__(self, max_waiting: int, waiting: int = 0) -> None:
+        self.max_waiting = max_waiting
+        self.waiting = waiting
+
+    def enters(self, submission: Submission) -> bool:
+        """See `Lane`."""
+        return False
+
+    def stored(self, submission: Submission) -> None:
+        """See `Lane`."""
+        self.waiting += 1
+
+    def cancelled(self, message_id: int, number: int) -> None:
+        """See `Lane`."""
+        self.waiting -= 1
+
+
 class Dispatch:
-    """All lanes. Takes part in every group commit."""
+    """All lanes. Takes part in every group commit.
+
+    `on_state` is called when a carrier stands otherwise; `after` gives the carrier to try when one cannot take a
+    message, 0 for none. Both may be set at any time.
+    """
 
     def __init__(
         self,
@@ -41,13 +68,22 @@ class Dispatch:
         receive: Receive,
         clock: Clock,
         intermediate: AbstractSet[int] = frozenset(),
+        *,
+        on_state: Callable[[int, CarrierState, str], None] = lambda carrier_id, state, detail: None,
+        after: Callable[[int], int] = lambda carrier_id: 0,
     ) -> None:
         """`intermediate` holds the accounts that want to be told of SENT; it may change."""
         self._store = store
         self._ids = ids
         self._receive = receive
         self._clock = clock
+        self.on_state = on_state
+        self.after = after
         self.lanes: dict[int, Lane] = {}
+        self._ways: dict[int, Lane | Held] = {}  # the lanes, and the carriers that are known and do not run
+        self._names: dict[str, int] = {}
+        self._opening: set[int] = set()  # carriers whose lane is being made ready
+        self._overdue = OverdueReceipts(store, clock)
         self._intermediate = intermediate
         self._claims: dict[int, asyncio.Task[None]] = {}
         self._ending = 0  # the carrier whose messages are being ended in the store: nothing is claimed from there
@@ -55,9 +91,14 @@ class Dispatch:
         store.add_hook(self)
         store.add_hook(receive)  # after this: what a carrier took is stored before what it tells of it
 
-    async def add(self, carrier: Carrier, *, doubt: DoubtPolicy, max_waiting: int) -> None:
-        """Open a lane: recover what the last process left, then start the carrier."""
+    # -- carriers come and go
+
+    async def add(
+        self, carrier: Carrier, *, doubt: DoubtPolicy, max_waiting: int, query_after_seconds: float = 0
+    ) -> None:
+        """Open a lane: recover what the store has for this carrier, then start it. It may have been held until now."""
         carrier_id = await self._store.apply(it.RegisterCarrier(carrier.name))
+        assert carrier_id not in self.lanes, "the carrier runs already"
         lane = Lane(
             carrier_id,
             carrier,
@@ -67,37 +108,109 @@ class Dispatch:
             doubt=doubt,
             max_waiting=max_waiting,
             intermediate=self._intermediate,
+            after=lambda carrier_id: self.after(carrier_id),
+            on_state=lambda carrier_id, state, detail: self.on_state(carrier_id, state, detail),
         )
-        state = await self._store.read(lambda reads: reads.lane(carrier_id))
+        self._opening.add(carrier_id)
+        try:
+            while self._ending == carrier_id:  # its messages are being ended in the store; rare
+                await self._clock.sleep(_DRAIN_POLL_SECONDS)
+            await self._open(lane, doubt)
+        finally:
+            self._opening.discard(carrier_id)
+        await self._receive.recover(carrier_id, carrier, query_after_seconds)
+        if query_after_seconds:
+            self._overdue.watch(carrier_id, carrier, query_after_seconds)
+        self._claim_where_wanted()
+
+    async def _open(self, lane: Lane, doubt: DoubtPolicy) -> None:
+        """What has a number below `boundary` is counted in the store once all of it is there, the rest as it comes."""
+        carrier_id, carrier = lane.carrier_id, lane.carrier
+        boundary = self._ids.number()
+        before = self._ways.get(carrier_id)
+        coming = self._ways[carrier_id] = Held(lane.max_waiting)
+        try:
+            state = await self._recovered(lane, doubt, boundary)
+            await self._started(lane)
+        except BaseException:
+            coming.waiting += before.waiting if before is not None else 0
+            raise
+        lane.recover(state, coming.waiting)
+        self.lanes[carrier_id] = self._ways[carrier_id] = lane  # from here on group commits make it hand over
+        self._names[carrier.name] = carrier_id
+        lane.begin()
+
+    @staticmethod
+    async def _started(lane: Lane) -> None:
+        try:
+            await lane.carrier.start(lane)
+        except BaseException:
+            await lane.carrier.stop()
+            raise
+
+    async def _recovered(self, lane: Lane, doubt: DoubtPolicy, boundary: int) -> it.LaneState:
+        """What the store has for a carrier, with what was in doubt decided on by its policy."""
+        carrier_id, carrier = lane.carrier_id, lane.carrier
+        await self._store.apply(it.RegisterCarrier(carrier.name))  # all below the boundary is on disk then
+        state = await self._store.read(lambda reads: reads.lane(carrier_id, boundary))
         ids = _in_doubt(state)
         if ids and doubt is DoubtPolicy.HOLD:
             now = self._clock.now_utc_ms()
-            detail = "the server stopped before the carrier's answer was stored"
+            detail = "stopped before the carrier's answer was stored"
             held = [it.Ending(id_, Happening.LEFT_IN_DOUBT, now, detail=detail) for id_ in ids]
             await self._store.apply(it.Finish(held, self._receive.report))
         elif ids:
             await self._store.apply(it.Resend(ids, self._clock.now_utc_ms()))
         if ids:
-            state = await self._store.read(lambda reads: reads.lane(carrier_id))
+            state = await self._store.read(lambda reads: reads.lane(carrier_id, boundary))
             _log.warning("%s: %d messages were in doubt after the last stop (%s)", carrier.name, len(ids), doubt.value)
-        lane.recover(state)
-        await carrier.start(lane)
-        self.lanes[carrier_id] = lane  # from here on group commits make it hand over
-        lane.pump()
-        await self._receive.recover(carrier_id, carrier, lane)
-        self._claim_where_wanted()
-        self._store.request_commit()
+        return state
+
+    async def remove(self, name: str, seconds: float) -> None:
+        """Close a lane: hand over nothing more, wait up to so long for what is on the wire, stop the carrier, and leave
+        the rest in the store, where it waits until the carrier is added again. Raises `StoreError` when what became of
+        hand-overs cannot be stored now: to be called again.
+        """
+        carrier_id = self._names.get(name, 0)
+        lane = self.lanes.get(carrier_id)
+        if lane is None:
+            return
+        lane.stop()
+        self._overdue.forget(carrier_id)
+        if (claim := self._claims.get(carrier_id)) is not None:
+            claim.cancel()
+        for _ in range(round(seconds / _DRAIN_POLL_SECONDS)):
+            if not lane.on_wire:
+                break
+            await self._clock.sleep(_DRAIN_POLL_SECONDS)
+        await lane.carrier.stop()
+        while True:  # the first of these moves the mark back over what was not sent
+            await self._store.apply(it.RegisterCarrier(name))
+            if lane.at_rest and carrier_id not in self._claims:
+                break
+        del self.lanes[carrier_id]
+        self._ways[carrier_id] = Held(lane.max_waiting, lane.waiting)
+
+    async def hold(self, name: str, max_waiting: int) -> None:
+        """Know a carrier that does not run: what is for it is accepted, and waits."""
+        carrier_id = await self._store.apply(it.RegisterCarrier(name))
+        if carrier_id in self._ways:
+            self._ways[carrier_id].max_waiting = max_waiting
+            return
+        state = await self._store.read(lambda reads: reads.lane(carrier_id))
+        self._ways[carrier_id] = Held(max_waiting, state.waiting + len(state.in_doubt))
+        self._names[name] = carrier_id
 
     def routes(self) -> dict[str, int]:
-        """The carriers' internal ids by name."""
-        return {lane.carrier.name: carrier_id for carrier_id, lane in self.lanes.items()}
+        """The carriers' internal ids by name, those that are held included; it changes as they come."""
+        return self._names
 
     def admit(self, drafts: Sequence[Draft]) -> list[bool] | None:
         """Which of these there is room for in their carriers' backlogs; None for all of them."""
         count = len(drafts)
-        if all(lane.waiting + count <= lane.max_waiting for lane in self.lanes.values()):
+        if all(way.waiting + count <= way.max_waiting for way in self._ways.values()):
             return None
-        room = {carrier_id: lane.max_waiting - lane.waiting for carrier_id, lane in self.lanes.items()}
+        room = {carrier_id: way.max_waiting - way.waiting for carrier_id, way in self._ways.items()}
         admitted = []
         for one in drafts:
             room[one.carrier_id] -= 1
@@ -111,7 +224,7 @@ class Dispatch:
         for op in ops:
             for handed in _handed_over(op):
                 for submission in handed.submissions:
-                    self.lanes[submission.carrier_id].enters(submission)
+                    self._ways[submission.carrier_id].enters(submission)
         cancels = [op for op in ops if type(op) is it.Cancel]
         for carrier_id in {op.carrier_id for op in cancels} & self.lanes.keys():
             asked = frozenset(op.message_id for op in cancels if op.carrier_id == carrier_id)
@@ -131,12 +244,12 @@ class Dispatch:
                 for submission, kept in zip(handed.submissions, outcomes, strict=False):
                     # True of a retry, Kept.STORED of a new message.
                     if kept == 1 and cancelled.pop(submission.id, None) is None:
-                        self.lanes[submission.carrier_id].stored(submission)
+                        self._ways[submission.carrier_id].stored(submission)
                     else:
                         refused.append(submission.id)
         for message_id, (carrier_id, number) in cancelled.items():
-            if carrier_id in self.lanes:
-                self.lanes[carrier_id].cancelled(message_id, number)
+            if carrier_id in self._ways:
+                self._ways[carrier_id].cancelled(message_id, number)
         not_stored = frozenset(refused)
         for lane in self.lanes.values():
             lane.committed(not_stored)
@@ -178,6 +291,7 @@ class Dispatch:
                 while due:  # in turns: the many of one carrier are not in the way of another's
                     due = [carrier_id for carrier_id in due if await self._queue_due(carrier_id)]
                 await self._end_overdue()
+                await self._overdue.ask()
             except (it.StoreError, errors.OurFault) as error:
                 _log.warning("messages that are due could not be queued or ended: %s", error)
             self._claim_where_wanted()
@@ -206,7 +320,7 @@ class Dispatch:
     async def _end_overdue(self) -> None:
         """Look at the next open messages of every carrier that ever was."""
         for carrier_id in await self._store.read(lambda reads: list(reads.carriers())):
-            if carrier_id in self._claims:
+            if carrier_id in self._claims or carrier_id in self._opening:
                 continue  # until the next time: its messages are on their way into the lane
             self._ending = carrier_id
             try:
@@ -234,6 +348,8 @@ class Dispatch:
         await self._end([lanes.lapsed(one, now) for one in lapsed])
         if lane is not None:
             lane.ended_in_store([one.id for one in lapsed if one.number])
+        elif carrier_id in self._ways:
+            self._ways[carrier_id].waiting -= sum(1 for one in lapsed if one.number)
         self._looked_to[carrier_id] = found.looked_to
 
     # -- cancelling
@@ -293,9 +409,7 @@ _SILENT = "no receipt in the 24 hours after its validity"
 
 def _in_doubt(state: it.LaneState) -> list[int]:
     """The messages with a part at or below the mark and not known to be taken; the last one's others may lie above."""
-    mark = (state.number, state.part)
+    up_to = range(1, state.part + 1)
     return [
-        one.id
-        for one in state.in_doubt
-        if any(part not in one.taken and (one.number, part) <= mark for part in range(1, one.request.text.segments + 1))
+        one.id for one in state.in_doubt if one.number < state.number or any(part not in one.taken for part in up_to)
     ]

@@ -18,12 +18,11 @@ from collections.abc import Set as AbstractSet
 from itertools import chain
 from typing import Any
 
-from heliograph.carriers.interface import Carrier, Inbound, Outcome, Receipt, Submit
+from heliograph.carriers.interface import Carrier, CarrierState, Inbound, Outcome, Receipt, Submit
 from heliograph.kit.clock import Clock
 from heliograph.messaging import retry
 from heliograph.messaging.retry import DoubtPolicy, Next, SubmitClass
 from heliograph.messaging.submissions import Happening, Submission
-from heliograph.messaging.text import split
 from heliograph.service.receive import Receive
 from heliograph.store import interface as it
 
@@ -35,12 +34,15 @@ _PAUSE_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 
 
 class _Assembly:
-    """A message of several parts while parts of it are queued or on the wire: it is decided on when none is left."""
+    """A message billed as several parts while parts of it are queued or on the wire: it is decided on when none is
+    left. How many it travels in is the carrier's form of long messages.
+    """
 
-    __slots__ = ("failed", "lapsed", "open", "over", "slots", "taken")
+    __slots__ = ("failed", "lapsed", "open", "over", "parts", "slots", "taken")
 
-    def __init__(self, submission: Submission) -> None:
-        self.open = submission.request.text.segments - len(submission.taken)
+    def __init__(self, submission: Submission, parts: int) -> None:
+        self.parts = parts
+        self.open = parts - len(submission.taken)
         self.taken = set(submission.taken)
         self.failed: list[Outcome] = []
         self.slots = 0  # that the failed ones have, until the message is decided on
@@ -70,7 +72,10 @@ class Lane:
         doubt: DoubtPolicy,
         max_waiting: int,
         intermediate: AbstractSet[int],
+        after: Callable[[int], int] = lambda carrier_id: 0,
+        on_state: Callable[[int, CarrierState, str], None] = lambda carrier_id, state, detail: None,
     ) -> None:
+        """`after` gives the carrier to try when one cannot take a message, 0 for none."""
         self.carrier_id = carrier_id
         self.carrier = carrier
         self.max_waiting = max_waiting
@@ -83,6 +88,8 @@ class Lane:
         self._commit_soon = commit_soon
         self._doubt = doubt
         self._intermediate = intermediate  # accounts that want to be told of SENT
+        self._after = after
+        self._on_state = on_state
         self._queue: deque[Submit] = deque()  # stored, above the mark
         self._ready: deque[Submit] = deque()  # below the mark, not on the wire
         self._granted = 0  # parts below the mark without a stored outcome
@@ -95,7 +102,7 @@ class Lane:
         self._lapsing = False  # the next group ends what has lapsed
         self._paused_times = 0
         self._paused = False
-        self._stopped = False
+        self._stopped = True  # until it begins
         self._retrying_commit = False
         # Of outcomes not stored yet, and of the group under way: what to store, and how many slots that frees.
         self._taken: list[it.Took] = []
@@ -108,25 +115,35 @@ class Lane:
         self._gone: set[int] = set()  # cancelled in the store since somebody looked into it for what waits
         self._coming: list[Submit] = []
         self._grants = 0  # of the group under way: from the queue first, then from `_coming`
+        self._retreating = 0  # parts at the end of `_ready` that the group under way takes back above the mark
 
     # -- recovery
 
-    def recover(self, state: it.LaneState) -> None:
-        """Take up where the last process ended. What was in doubt stands first: it keeps its numbers, below the mark,
-        and its slots.
+    def recover(self, state: it.LaneState, new: int = 0) -> None:
+        """Take up what the store has for this carrier, and `new` messages stored since that was read. What was in doubt
+        stands first: it keeps its numbers, below the mark, and its slots.
         """
         self._last_queued = self._last_stored = state.number
         mark = (state.number, state.part)
         for submission in state.in_doubt:
+            if self._cannot_go_on(submission):
+                self._give_up(submission)
+                continue
             for submit in self._parts(submission):
                 if (submission.number, submit.part) <= mark:
                     self._ready.append(submit)
                     self._granted += 1
                 else:
                     self._queue.append(submit)
-        self._spilled = state.waiting > 0
-        self._in_store = state.waiting
-        self.waiting = state.waiting + len(state.in_doubt)
+        self._in_store = state.waiting + new
+        self._spilled = self._in_store > 0
+        self.waiting = self._in_store + len(state.in_doubt)
+
+    def begin(self) -> None:
+        """The lane is part of group commits now: hand over."""
+        self._stopped = False
+        self.pump()
+        self._commit_soon()
 
     # -- the way in
 
@@ -134,7 +151,8 @@ class Lane:
         """A message of the group that is about to be committed: whether it enters the queue, or waits in the store
         behind others.
         """
-        if self._spilled or len(self._queue) + len(self._coming) >= QUEUE_PARTS:
+        full = len(self._queue) + len(self._coming) >= QUEUE_PARTS
+        if self._spilled or full or (submission.parts and self._cannot_go_on(submission)):
             self._spilled = True
             return False
         self._coming.extend(self._parts(submission))
@@ -172,23 +190,39 @@ class Lane:
                 self._last_queued = submission.number
                 if submission.id in self._gone:
                     continue
+                self._in_store -= 1
+                if submission.parts and self._cannot_go_on(submission):
+                    self._give_up(submission)
+                    continue
                 self._queue.extend(self._parts(submission))
                 self._lapse_from = min(self._lapse_from, submission.request.expires_utc_ms)
-                self._in_store -= 1
         if self._last_stored == last_stored and len(submissions) < CLAIM_MESSAGES and not self._cancelling:
             self._spilled = False
-            gone = max(0, self._in_store)  # ended by a receipt for a part of theirs while they waited for another try
-            self.waiting -= gone
-            self._in_store -= gone
+            # What is left of the count was ended by a receipt for a part while it waited for another try, or ended
+            # while the lane was being opened.
+            self.waiting -= self._in_store
+            self._in_store = 0
 
     def _parts(self, submission: Submission) -> list[Submit]:
         text = submission.request.text
         if text.segments == 1:
             return [Submit(submission, 1, text.body)]
-        self._assemblies[submission.id] = _Assembly(submission)
+        bodies = self.carrier.bodies(text)
+        parts = len(bodies)
+        self._assemblies[submission.id] = _Assembly(submission, parts)
         return [
-            Submit(submission, part, body) for part, body in enumerate(split(text), 1) if part not in submission.taken
+            Submit(submission, part, body, parts) for part, body in enumerate(bodies, 1) if part not in submission.taken
         ]
+
+    def _cannot_go_on(self, submission: Submission) -> bool:
+        """Whether parts were sent in a form of long messages that the carrier's settings have changed since."""
+        return submission.parts not in (0, len(self.carrier.bodies(submission.request.text)))
+
+    def _give_up(self, submission: Submission) -> None:
+        happening = Happening.LEFT_IN_DOUBT if submission.doubted else Happening.TRIES_USED_UP
+        detail = f"{len(submission.taken)} of {submission.parts} parts were sent in a form that its carrier has no more"
+        now = self._clock.now_utc_ms()
+        self._endings.append(it.Ending(submission.id, happening, now, len(submission.taken), detail))
 
     # -- around a group commit
 
@@ -208,9 +242,11 @@ class Lane:
         if endings:
             ops.append(it.Finish(endings, self._receive.report))
         free = self.carrier.window - self._granted + freed
-        self._grants = 0 if self._stopped else max(0, min(free, len(self._queue) + len(self._coming)))
-        if self._stopped and self._ready and not self._on_wire:
-            ops.append(it.MoveMark(self.carrier_id, *self._certainly_sent_up_to()))
+        self._grants = max(0, min(free, len(self._queue) + len(self._coming))) if self._sends else 0
+        if not self._sends and self._ready and not self._on_wire:
+            mark = self._certainly_sent_up_to()
+            self._retreating = sum(1 for one in self._ready if (one.submission.number, one.part) > mark)
+            ops.append(it.MoveMark(self.carrier_id, *mark))
         if self._grants:
             at = self._grants - 1
             last = self._queue[at] if at < len(self._queue) else self._coming[at - len(self._queue)]
@@ -218,10 +254,12 @@ class Lane:
             self._granted += self._grants
         return ops
 
+    @property
+    def _sends(self) -> bool:
+        return self.carrier.open and not self._stopped
+
     def _certainly_sent_up_to(self) -> tuple[int, int]:
-        """With nothing on the wire: the place behind which nothing was sent without an outcome to be stored now. So the
-        next process need not doubt what is left below the mark.
-        """
+        """With nothing on the wire: the place behind which nothing was sent without an outcome to be stored now."""
         first = self._ready[0]
         unknown = [
             (outcome.submit.submission.number, outcome.submit.part)
@@ -238,6 +276,7 @@ class Lane:
         taken, _, endings, freed = self._storing
         self._storing = ([], [], [], 0)
         self._granted -= freed
+        self._retreat()
         self.waiting -= sum(1 for took in taken if took.last) + len(endings) + len(self._withdrawn)
         for _ in range(min(self._grants, len(self._queue))):
             self._ready.append(self._queue.popleft())
@@ -261,8 +300,19 @@ class Lane:
         if self._last_queued < self._last_stored:
             self._spilled = True
         self.pump()
-        if self._queue and self._granted < self.carrier.window and not self._stopped:
+        if self._queue and self._granted < self.carrier.window and self._sends:
             self._commit_soon()  # slots were kept for messages that were not stored
+
+    def _retreat(self) -> None:
+        """What was certainly not sent waits above the mark again, while nothing is sent: so no crash leaves it in
+        doubt, and it can be cancelled.
+        """
+        for _ in range(self._retreating):
+            submit = self._ready.pop()
+            self._queue.appendleft(submit)
+            self._lapse_from = min(self._lapse_from, submit.submission.request.expires_utc_ms)
+        self._granted -= self._retreating
+        self._retreating = 0
 
     def commit_failed(self) -> None:
         """Nothing of the group is on disk: its outcomes wait for the next one, its messages do not exist."""
@@ -271,6 +321,7 @@ class Lane:
         self._taken[:0], self._retries[:0], self._endings[:0] = taken, retries, endings
         self._freed += freed
         self._granted -= self._grants
+        self._retreating = 0
         for submit in self._coming:
             self._assemblies.pop(submit.submission.id, None)
         self._coming, self._grants = [], 0
@@ -289,7 +340,7 @@ class Lane:
 
     def pump(self) -> None:
         """Put on the wire what the mark covers."""
-        if not self._ready or self._paused or self._stopped:
+        if not self._ready or self._paused or self._retreating or not self._sends:
             return
         now = self._clock.now_utc_ms()
         sending: list[Submit] = []
@@ -331,9 +382,7 @@ class Lane:
         for one in self._queue:
             if one.submission.id in message_ids and not (one.submission.doubted or one.submission.taken):
                 found.setdefault(one.submission.id, []).append(one)
-        self._withdrawn = {
-            id_: parts for id_, parts in found.items() if len(parts) == parts[0].submission.request.text.segments
-        }
+        self._withdrawn = {id_: parts for id_, parts in found.items() if len(parts) == parts[0].parts}
         self._drop(self._withdrawn.keys())
 
     def cancelled(self, message_id: int, number: int) -> None:
@@ -356,8 +405,8 @@ class Lane:
     def _put_back(self) -> None:
         """What was withdrawn is not cancelled after all."""
         for message_id, parts in self._withdrawn.items():
-            if len(parts) > 1:
-                self._assemblies[message_id] = _Assembly(parts[0].submission)
+            if parts[0].submission.request.text.segments > 1:
+                self._assemblies[message_id] = _Assembly(parts[0].submission, parts[0].parts)
             self._lapse_from = min(self._lapse_from, parts[0].submission.request.expires_utc_ms)
         back = chain.from_iterable(self._withdrawn.values())
         self._queue = deque(sorted([*back, *self._queue], key=lambda one: (one.submission.number, one.part)))
@@ -410,6 +459,12 @@ class Lane:
         self._stopped = True
 
     @property
+    def at_rest(self) -> bool:
+        """Whether nothing is on the wire and all that is known of it is on disk."""
+        waiting = self._taken or self._retries or self._endings or self._freed
+        return not (self._on_wire or waiting or any(self._storing))
+
+    @property
     def on_wire(self) -> int:
         """Parts that the carrier has and has not answered."""
         return self._on_wire
@@ -428,6 +483,12 @@ class Lane:
         """End a pause."""
         self._paused = False
         self.pump()
+
+    def changed(self, state: CarrierState, detail: str) -> None:
+        """See `CarrierEvents`."""
+        self._on_state(self.carrier_id, state, detail)
+        self.pump()
+        self._commit_soon()  # the mark goes on, or back over what was not sent
 
     def outcomes(self, outcomes: Sequence[Outcome]) -> None:
         """See `CarrierEvents`."""
@@ -457,7 +518,7 @@ class Lane:
                 self._decide(submission, outcome, 0, now)
         if back:  # they keep their numbers and slots, and their place at the head
             self._ready = deque(sorted([*back, *self._ready], key=lambda one: (one.submission.number, one.part)))
-            if not self._paused:
+            if not self._paused and self.carrier.open:
                 self._pause()
         self._commit_soon()
 
@@ -481,7 +542,7 @@ class Lane:
         """One part of several has its outcome; the message is decided on with the last one."""
         submission = outcome.submit.submission
         now = self._clock.now_utc_ms()
-        parts = submission.request.text.segments
+        parts = assembly.parts
         assembly.open -= 1
         if outcome.result is SubmitClass.TAKEN:
             self._paused_times = 0
@@ -509,12 +570,19 @@ class Lane:
                 self._decide(submission, worst, len(assembly.taken) + unknown, now)
 
     def _decide(self, submission: Submission, outcome: Outcome, parts_taken: int, now_utc_ms: int) -> None:
-        decision = retry.decide(outcome.result, submission.tries, self._doubt, doubted=submission.doubted)
+        other = 0 if parts_taken or submission.doubted else self._after(self.carrier_id)
+        decision = retry.decide(
+            outcome.result, submission.tries, self._doubt, doubted=submission.doubted, others=other != 0
+        )
         if decision.next is Next.AGAIN:
             due = now_utc_ms + round(decision.delay_seconds * 1000)
             due = max(now_utc_ms, min(due, submission.request.expires_utc_ms))  # then it is not tried again, but ended
             unknown = outcome.result is SubmitClass.UNKNOWN
-            event = "no answer, sent again: it may arrive twice" if unknown else f"put off ({outcome.result.value})"
+            event = f"put off ({outcome.result.value})"
+            if unknown:
+                event = "no answer, sent again: it may arrive twice"
+            elif decision.reroute:
+                event = f"given to another carrier ({outcome.result.value})"
             again = it.Retry(
                 submission.id,
                 self.carrier_id,
@@ -524,9 +592,10 @@ class Lane:
                 event,
                 outcome.detail,
                 doubted=unknown,
+                reroute_to=other if decision.reroute else 0,
             )
             self._retries.append(again)
-            self.waiting -= 1  # until it is due: then it counts again
+            self.waiting -= 1  # until it is due: then it counts again, there or here
             return
         happening = decision.happening or Happening.TRIES_USED_UP
         if parts_taken and happening is Happening.REFUSED:

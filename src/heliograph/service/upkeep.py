@@ -11,8 +11,11 @@ from heliograph.store.interface import (
     FAILURES_KEPT_EACH,
     FAILURES_MS,
     ONCE_MS,
+    STRAYS_KEPT,
+    STRAYS_MS,
     ForgetAnswers,
     ForgetFailures,
+    ForgetStrays,
     ListMessages,
     Store,
     StoreError,
@@ -45,8 +48,8 @@ class Upkeep:
                 _log.warning("messages could not be listed, or what is old forgotten: %s", error)
 
     async def _forget(self) -> None:
-        """About once a minute, the answers to requests with an Idempotency-Key that are too old to be given again, and
-        the requests refused long ago.
+        """About once a minute, the answers to requests with an Idempotency-Key that are too old to be given again,
+        the requests refused long ago, and old receipts without a message.
         """
         now = self._clock.now_utc_ms()
         if now < self._forget_from_utc_ms:
@@ -54,6 +57,7 @@ class Upkeep:
         for forget in (
             ForgetAnswers(now - ONCE_MS, FORGET_AT_ONCE),
             ForgetFailures(now - FAILURES_MS, FAILURES_KEPT, FAILURES_KEPT_EACH, FORGET_AT_ONCE),
+            ForgetStrays(now - STRAYS_MS, STRAYS_KEPT, FORGET_AT_ONCE),
         ):
             while await self._store.apply(forget) == FORGET_AT_ONCE:
                 pass

@@ -212,7 +212,8 @@ class StoreTaken(Op[None], frozen=True):
 
 class Retry(msgspec.Struct, frozen=True, gc=False):
     """A message waits for another try; `spends_try` when this one counted, `doubted` when it may have arrived. Its
-    timeline gets `event` and `detail`.
+    timeline gets `event` and `detail`. `reroute_to`, unless 0, is the carrier that it goes to from here on, with all
+    tries.
     """
 
     message_id: int
@@ -223,6 +224,7 @@ class Retry(msgspec.Struct, frozen=True, gc=False):
     event: str
     detail: str
     doubted: bool = False
+    reroute_to: int = 0
 
 
 class StoreRetries(Op[None], frozen=True):
@@ -264,7 +266,9 @@ class Finish(Op[None], frozen=True):
 
 
 class PartReceipt(msgspec.Struct, frozen=True, gc=False):
-    """A receipt for a part. `message_id` 0 when only the carrier's id is known."""
+    """A receipt for a part. `message_id` 0 when only the carrier's id is known; `operator_id` 0 when it names none that
+    is known, `error` the carrier's own code. `stray` when it was stored without its message: it is no stray any more.
+    """
 
     carrier_id: int
     ref: str
@@ -273,10 +277,16 @@ class PartReceipt(msgspec.Struct, frozen=True, gc=False):
     message_id: int = 0
     part: int = 1
     parts: int = 1
+    operator_id: int = 0
+    error: str = ""
+    stray: bool = False
 
 
 class StoreReceipts(Op[list[PartReceipt]], frozen=True):
-    """Store receipts and end the messages that they end. Result: those that match no message."""
+    """Store receipts and end the messages that they end; one that names an operator (`operator_id`) overwrites what
+    the prefix said, with `OperatorSource.RECEIPT`. What matches no message is kept as a stray, in the same
+    transaction. Result: those.
+    """
 
     receipts: list[PartReceipt]
     report: Reporter
@@ -321,10 +331,86 @@ class ListMessages(Op[int], frozen=True):
     limit: int
 
 
+# -- carriers
+
+
 class RegisterCarrier(Op[int], frozen=True):
     """Result: the internal id of the carrier of this name, new or known."""
 
     name: str
+
+
+class PutCarrier(Op[int], frozen=True):
+    """Store a carrier's settings, sealed. Result: its internal id. Raises `Conflict` when `new` and the name has
+    settings already, `Missing` when not `new` and it has none.
+    """
+
+    name: str
+    settings: bytes
+    new: bool
+
+
+class HoldCarrier(Op[None], frozen=True):
+    """Note that a carrier is to be stopped, or is to run again, whatever the settings come from."""
+
+    name: str
+    stopped: bool
+
+
+class SetDefaultCarrier(Op[None], frozen=True):
+    """Name the carrier of accounts that have none of their own; "" for none, None for what the settings file says."""
+
+    name: str | None
+
+
+class StoreCarrierState(Op[None], frozen=True):
+    """Note how a carrier stands (`carriers.interface.CarrierState`), and why, for those who look from outside."""
+
+    carrier_id: int
+    state: str
+    detail: str
+    at_utc_ms: int
+
+
+STRAYS_MS = 7 * 24 * 3_600_000
+"""How long a receipt without a message is kept."""
+
+STRAYS_KEPT = 10_000
+"""How many of those of one carrier."""
+
+
+class ForgetStrays(Op[int], frozen=True):
+    """Delete receipts without a message that came before a time, and the oldest beyond the newest `keep` of each
+    carrier, at most `limit`. Result: how many.
+    """
+
+    before_utc_ms: int
+    keep: int
+    limit: int
+
+
+class StoredCarrier(msgspec.Struct, frozen=True):
+    """A carrier as stored. `settings` are sealed, b"" when they come from the settings file or it is gone."""
+
+    id: int
+    name: str
+    settings: bytes
+    stopped: bool
+    state: str
+    detail: str
+    since_utc_ms: int
+
+
+class Stray(msgspec.Struct, frozen=True):
+    """A receipt that matches no message, as stored."""
+
+    id: int
+    carrier_id: int
+    ref: str
+    state: ReceiptState
+    at_utc_ms: int
+    operator_id: int = 0
+    error: str = ""
 
 
 # -- callbacks
@@ -531,6 +617,7 @@ class Awaiting(msgspec.Struct, frozen=True, gc=False):
     parts: int
     ref: str
     sent_utc_ms: int
+    sender: str = ""
 
 
 class StoredInbound(msgspec.Struct, frozen=True):
@@ -584,6 +671,10 @@ class Overdue(msgspec.Struct, frozen=True):
 
 SILENCE_MS = 24 * 3_600_000
 """A message that was sent is given up so long after its validity."""
+
+
+NO_NUMBER = 1 << 62
+"""Above every number."""
 
 
 class LaneState(msgspec.Struct, frozen=True):
@@ -722,8 +813,17 @@ class Reads(Protocol):
     def carriers(self) -> dict[int, str]:
         """Names of the carriers that ever were, by internal id."""
 
-    def lane(self, carrier_id: int) -> LaneState:
-        """Where the hand-over to a carrier stood when the last process ended."""
+    def stored_carriers(self) -> list[StoredCarrier]:
+        """All that ever were, oldest first, with their settings where those are stored."""
+
+    def default_carrier(self) -> str | None:
+        """What `SetDefaultCarrier` said."""
+
+    def strays(self, carrier_id: int | None, limit: int, before_id: int | None = None) -> list[Stray]:
+        """The newest receipts without a message, of a carrier or of all, older than `before_id`."""
+
+    def lane(self, carrier_id: int, below: int = NO_NUMBER) -> LaneState:
+        """Where the hand-over to a carrier stands on disk; of what waits, what has a number below one is counted."""
 
     def claim(self, carrier_id: int, after_number: int, limit: int) -> list[Submission]:
         """What waits for a carrier above a number, in order."""

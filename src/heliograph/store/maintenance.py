@@ -75,6 +75,19 @@ class AccountLinks(msgspec.Struct, frozen=True):
     mo_url: str
 
 
+class CarrierNote(msgspec.Struct, frozen=True):
+    """How a carrier stands, as a server noted it last; `stored` when its settings are in the database, `stopped` by
+    command.
+    """
+
+    name: str
+    stored: bool
+    stopped: bool
+    state: str
+    detail: str
+    since_utc_ms: int
+
+
 class Debtor(msgspec.Struct, frozen=True):
     """An account whose balance is below what its credit allows."""
 
@@ -91,6 +104,8 @@ class Symptoms(msgspec.Struct, frozen=True):
     read_through: bool  # whether there was such a check: of a large file there is not
     newest_utc_ms: int
     carriers: list[CarrierLoad]
+    carrier_notes: list[CarrierNote]
+    default_carrier: str | None  # by command
     accounts: list[AccountLinks]
     overdue_utc_ms: int  # when the pending callback that has waited longest was due
     overdue_ref: str
@@ -118,6 +133,9 @@ class Maintenance(Protocol):
 
     def figures(self) -> Figures:
         """Raises `Unavailable`, and `SchemaTooNew`."""
+
+    def loads(self) -> list[CarrierLoad]:
+        """What each carrier that ever was has to do. As `symptoms`."""
 
     def symptoms(self, failed_since_utc_ms: int) -> Symptoms:
         """Raises `Unavailable`. The schema must be one that this program knows; nothing is written."""

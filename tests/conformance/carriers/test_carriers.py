@@ -7,10 +7,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from tests.conformance.carriers.peers import WINDOW, Ear, Peer, Slow, submit_of
+from tests.conformance.carriers.peers import WINDOW, Ear, Peer, Slow, opened, submit_of
 from tests.simulation.rig import DIALECT, PRICE, Rig, settle
 
-from heliograph.carriers.interface import Carrier, Inbound, Outcome, Receipt, Submit
+from heliograph.carriers.interface import Carrier, CarrierState, Inbound, Outcome, Submit
 from heliograph.messaging.delivery import ReceiptState
 from heliograph.messaging.retry import SubmitClass
 from heliograph.messaging.submissions import Request, Status, Submission
@@ -27,6 +27,7 @@ def a_window_of(peer: Peer, first: int = 1) -> list[Submit]:
 async def started(peer: Peer) -> tuple[Carrier, Ear]:
     carrier, ear = peer.carrier(), Ear()
     await carrier.start(ear)
+    await opened(carrier)
     return carrier, ear
 
 
@@ -137,7 +138,7 @@ def test_far_end_has_seen_a_submit_before_its_answer_comes(peer: Peer) -> None:
 
         ear.on_outcome = check
         carrier.submit(a_window_of(peer))
-        await peer.pass_time(5)
+        await peer.pass_time(60)
         assert len(ear.ended) == WINDOW
         assert peer.seen() == [(one.submission.id, one.part) for one in a_window_of(peer)]
         await carrier.stop()
@@ -192,12 +193,15 @@ def test_what_became_of_a_part_can_be_asked_in_a_later_life(peer: Peer) -> None:
         await peer.pass_time(5)
         await carrier.stop()
         refs = ear.refs()
-        again, _ = await started(peer)
+        again, told = await started(peer)
         asked = [refs[i] for i in range(len(names))]
-        assert sorted(again.query(asked), key=lambda one: asked.index(one.ref)) == [
-            Receipt(refs[i], peer.receipts[name]) for i, name in enumerate(names)
-        ]
-        assert list(again.query([])) == []
+        again.query(asked, ["96000"] * len(asked))
+        again.query([])
+        await peer.pass_time(5)
+        assert {(one.ref, one.state) for one in told.told} == {
+            (refs[i], peer.receipts[name]) for i, name in enumerate(names)
+        }
+        assert len(told.told) == len(names)
         await again.stop()
 
     asyncio.run(scenario())
@@ -224,7 +228,9 @@ def an_inbound_message(text: str = "Hello") -> Inbound:
 def test_inbound_message_arrives_once_and_as_it_was_written(peer: Peer) -> None:
     async def scenario() -> None:
         carrier, ear = await started(peer)
-        messages = [an_inbound_message(text) for text in ("Hello", "Привет, 你好 😀", 'two\nlines\t"\\', "x" * 1_530)]
+        messages = [
+            an_inbound_message(text) for text in ("Hello", "Привет, 你好 😀", 'two\nlines\t"\\', "x" * peer.longest)
+        ]
         for message in messages:
             assert await peer.write(message)
         await peer.pass_time(60)
@@ -238,6 +244,7 @@ def test_inbound_message_is_acknowledged_when_it_is_stored_and_not_before(peer: 
     async def scenario() -> None:
         carrier, ear = peer.carrier(), Slow()
         await carrier.start(ear)
+        await opened(carrier)
         writing = asyncio.create_task(peer.write(an_inbound_message()))
         acknowledge = await ear.acknowledges.get()
         await peer.pass_time(1)
@@ -278,8 +285,8 @@ class Counting:
 
     def __init__(self, carrier: Carrier) -> None:
         self.carrier = carrier
-        self.name, self.window = carrier.name, carrier.window
-        self.open = self.most = 0
+        self.name, self.window, self.bodies = carrier.name, carrier.window, carrier.bodies
+        self.out = self.most = 0
 
     async def start(self, events: object) -> None:
         self.lane = events
@@ -289,15 +296,22 @@ class Counting:
         await self.carrier.stop()
 
     def submit(self, submits: list[Submit]) -> None:
-        self.open += len(submits)
-        self.most = max(self.most, self.open)
+        self.out += len(submits)
+        self.most = max(self.most, self.out)
         self.carrier.submit(submits)
 
-    def query(self, refs: list[str]) -> object:
-        return self.carrier.query(refs)
+    def query(self, refs: list[str], senders: list[str] | tuple[str, ...] = ()) -> None:
+        self.carrier.query(refs, senders)
+
+    @property
+    def open(self) -> bool:
+        return self.carrier.open
+
+    def changed(self, state: CarrierState, detail: str) -> None:
+        self.lane.changed(state, detail)  # type: ignore[attr-defined]
 
     def outcomes(self, outcomes: list[Outcome]) -> None:
-        self.open -= len(outcomes)
+        self.out -= len(outcomes)
         self.lane.outcomes(outcomes)  # type: ignore[attr-defined]
 
     def receipts(self, receipts: object, acknowledge: object) -> None:
@@ -319,7 +333,7 @@ END = {
 def test_engine_keeps_to_the_window_and_every_message_ends_as_its_number_says(peer: Peer, tmp_path: Path) -> None:
     async def scenario() -> None:
         carrier = Counting(peer.carrier())
-        rig = Rig(tmp_path / "data", peer.clock)  # type: ignore[attr-defined]
+        rig = Rig(tmp_path / "data", peer.clock)
         await rig.open(carrier)  # type: ignore[arg-type]
         names = list(peer.receipts)
         sent: dict[int, str] = {}
@@ -336,7 +350,7 @@ def test_engine_keeps_to_the_window_and_every_message_ends_as_its_number_says(pe
             await peer.pass_time(0.05)
             await settle()
         assert {id_: rig.status(id_) for id_ in sent} == {id_: END[peer.receipts[name]] for id_, name in sent.items()}
-        assert carrier.most == WINDOW
+        assert carrier.most == WINDOW or (peer.real_time and carrier.most < WINDOW)
         parts = [(id_, part) for id_ in sent for part in range(1, 1 + rig.message(id_).segments)]
         assert peer.seen() == parts
         await rig.dispatch.stop()
@@ -349,7 +363,7 @@ def test_engine_sends_again_what_was_throttled_and_nothing_overtakes_within_a_me
     peer: Peer, tmp_path: Path
 ) -> None:
     async def scenario() -> None:
-        rig = Rig(tmp_path / "data", peer.clock)  # type: ignore[attr-defined]
+        rig = Rig(tmp_path / "data", peer.clock)
         carrier = peer.carrier()
         await rig.open(carrier)  # type: ignore[arg-type]
         ids: list[int] = []
@@ -375,7 +389,7 @@ def test_engine_sends_again_what_was_throttled_and_nothing_overtakes_within_a_me
 def test_server_stopped_in_the_midst_of_its_work_leaves_nothing_in_doubt(peer: Peer, tmp_path: Path) -> None:
     async def scenario() -> None:
         carrier = peer.carrier()
-        rig = Rig(tmp_path / "data", peer.clock)  # type: ignore[attr-defined]
+        rig = Rig(tmp_path / "data", peer.clock)
         await rig.open(carrier)  # type: ignore[arg-type]
         accept = rig.drafts(3 * WINDOW, carrier=carrier.name)
         await rig.store.apply(accept)
@@ -383,7 +397,7 @@ def test_server_stopped_in_the_midst_of_its_work_leaves_nothing_in_doubt(peer: P
         for task in rig.tasks:
             task.cancel()
         await asyncio.wait_for(rig.store.close(), 5)
-        again = Rig(tmp_path / "data", peer.clock)  # type: ignore[attr-defined]
+        again = Rig(tmp_path / "data", peer.clock)
         await again.open(peer.carrier())  # type: ignore[arg-type]
         for _ in range(200):
             await peer.pass_time(0.05)

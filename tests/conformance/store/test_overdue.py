@@ -135,7 +135,8 @@ def test_receipt_after_silence_counts_also_when_the_server_has_been_started_anew
         assert (message.status, message.refunded) == (Status.UNKNOWN, False)
         books = await books.reopened(clean=clean)
         assert await books.store.read(lambda reads: reads.awaiting_receipt(1, 0, 10)) == [
-            it.Awaiting(other.id, part, segments, f"ref-{other.id}-{part}", 2000) for part in range(1, segments + 1)
+            it.Awaiting(other.id, part, segments, f"ref-{other.id}-{part}", 2000, "96000")
+            for part in range(1, segments + 1)
         ]
         for part in range(1, segments + 1):
             assert await books.callbacks(one.id) == [("UNKNOWN", "pending")]

@@ -21,6 +21,8 @@ SCANNED = {
     "ACCOUNTS": {"account"},  # all of them are asked for: a command's list
     "BALANCES": {"balance"},  # all of them are asked for: an audit
     "CARRIERS": {"carrier"},  # a handful of rows
+    "STORED_CARRIERS": {"carrier"},
+    "CROWDED_STRAYS": {"stray"},  # some 10,000 a carrier, once a minute
     "CROWDED_FAILURES": {"failure"},  # about 100,000 small entries of an index, once a minute: 6 ms
 }
 

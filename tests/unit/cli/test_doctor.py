@@ -14,7 +14,7 @@ import apsw
 import pytest
 from tests.unit.cli.conftest import Command
 
-from heliograph.cli import diagnosis, facts, words
+from heliograph.cli import carrier_diagnosis, diagnosis, facts, words
 from heliograph.cli.diagnosis import (
     ClockFacts,
     DiskFacts,
@@ -26,7 +26,7 @@ from heliograph.cli.diagnosis import (
 )
 from heliograph.config import Settings
 from heliograph.kit.keys import DATABASE, load_or_create
-from heliograph.store.maintenance import AccountLinks, CarrierLoad, Debtor, Schema, Size
+from heliograph.store.maintenance import AccountLinks, CarrierLoad, CarrierNote, Debtor, Schema, Size
 
 OK, WARNING, PROBLEM = Verdict.OK, Verdict.WARNING, Verdict.PROBLEM
 NOW = 1_790_000_000_000  # in 2026
@@ -144,7 +144,7 @@ def test_books_that_cannot_be_right_are_told_of() -> None:
 def judge_carriers(load: CarrierLoad, *, carrier: str = "", given: bool = True) -> Verdict:
     accounts = [AccountLinks("shop", carrier, "", "")]
     return worst(
-        diagnosis.carriers([load], accounts, ["simulator"], now_utc_ms=NOW, settings_given=given),
+        carrier_diagnosis.carriers([load], accounts, ["simulator"], now_utc_ms=NOW, settings_given=given),
     )
 
 
@@ -497,3 +497,42 @@ def test_a_clock_that_went_back_is_told_of(heliograph: Command, account: str) ->
 def test_books_that_do_not_agree_are_told_of(heliograph: Command, account: str) -> None:
     spoil(heliograph, "UPDATE balance SET balance_micros = -1")
     assert {verdict for verdict, _ in examine(heliograph, code=1)["ledger"]} == {"problem", "warning"}
+
+
+def judge_standing(note: CarrierNote, *, default: str = "main", served: bool = True) -> list[Finding]:
+    return list(
+        carrier_diagnosis.carriers(
+            [CarrierLoad("main", 7, 7, NOW - 3_600_000)] if note.stopped else [],
+            [],
+            ["simulator"],
+            now_utc_ms=NOW,
+            settings_given=True,
+            notes=[note],
+            default=default,
+            served=served,
+        )
+    )
+
+
+def test_a_carrier_that_refuses_us_or_is_stopped_is_told_of() -> None:
+    up = CarrierNote("main", True, False, "up", "", NOW)
+    fault = CarrierNote("main", True, False, "fault", "ESME_RINVPASWD (0x0000000e)", NOW)
+    connecting = CarrierNote("main", True, False, "connecting", "Connection refused", NOW)
+    stopped = CarrierNote("main", True, True, "stopped", "by command", NOW)
+    assert worst(judge_standing(up)) is OK
+    assert worst(judge_standing(fault)) is PROBLEM
+    assert "ESME_RINVPASWD" in judge_standing(fault)[0].found
+    assert worst(judge_standing(connecting)) is WARNING
+    (told,) = judge_standing(stopped)
+    assert (told.verdict, told.remedy) == (WARNING, "heliograph carrier start main")
+    assert "7 messages wait" in told.found
+    for note in (fault, connecting):  # of a server that runs no more
+        assert worst(judge_standing(note, served=False)) is OK
+    assert worst(judge_standing(stopped, served=False)) is WARNING
+
+
+def test_a_default_carrier_that_is_not_there_is_told_of() -> None:
+    up = CarrierNote("main", True, False, "up", "", NOW)
+    assert worst(judge_standing(up, default="simulator")) is OK
+    assert worst(judge_standing(up, default="")) is OK
+    assert worst(judge_standing(up, default="gone")) is PROBLEM

@@ -182,3 +182,31 @@ def test_private_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch
         write_private(path, b"third")
     assert path.read_bytes() == b"second"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_sealed_opens_for_its_name_and_installation_alone(tmp_path: Path) -> None:
+    keys, other = load_or_create(tmp_path / "data"), load_or_create(tmp_path / "other")
+    sealed = keys.seal("main", b"a password")
+    assert keys.unseal("main", sealed) == b"a password"
+    assert b"password" not in sealed
+    assert keys.seal("main", b"a password") != sealed
+    for opener, name in ((keys, "other"), (other, "main")):
+        with pytest.raises(KeysError, match=f"'{name}' cannot be opened with these keys; restore"):
+            opener.unseal(name, sealed)
+
+
+@pytest.mark.parametrize("kept", [0, 5, 12, 20])
+def test_what_is_sealed_and_cut_short_does_not_open(tmp_path: Path, kept: int) -> None:
+    keys = load_or_create(tmp_path / "data")
+    with pytest.raises(KeysError, match="cannot be opened"):
+        keys.unseal("main", keys.seal("main", b"a password")[:kept])
+
+
+def test_every_octet_of_what_is_sealed_counts(tmp_path: Path) -> None:
+    keys = load_or_create(tmp_path / "data")
+    sealed = keys.seal("main", b"a password")
+    for index in range(len(sealed)):
+        damaged = bytearray(sealed)
+        damaged[index] ^= 1
+        with pytest.raises(KeysError, match="cannot be opened"):
+            keys.unseal("main", bytes(damaged))

@@ -66,14 +66,40 @@ def modules(*packages: str) -> Iterator[ModuleType]:
             yield importlib.import_module(found.name)
 
 
-def test_what_decides_and_serves_defines_no_exception_outside_the_tree() -> None:
-    defined = {
+def defined_in(*packages: str) -> set[type[BaseException]]:
+    return {
         value
-        for module in modules("messaging", "service", "dialects", "carriers", "api")
+        for module in modules(*packages)
         for value in vars(module).values()
         if isinstance(value, type) and issubclass(value, BaseException) and value.__module__ == module.__name__
     }
-    assert defined == {HeliographError, CallerError, CarrierError, OurFault}
+
+
+def test_what_decides_and_serves_defines_no_exception_outside_the_tree() -> None:
+    of_smpp = defined_in("carriers.smpp")
+    assert defined_in("messaging", "service", "dialects", "carriers", "api") - of_smpp == {
+        HeliographError,
+        CallerError,
+        CarrierError,
+        OurFault,
+    }
+
+
+def test_a_carrier_over_smpp_keeps_its_errors_to_itself() -> None:
+    """What a peer, a socket or a message did wrong becomes an outcome, a status on the wire or a state of the carrier:
+    none of these is in what the engine sees of a carrier.
+    """
+    of_smpp = defined_in("carriers.smpp")
+    assert {error.__name__ for error in of_smpp if not error.__name__.startswith("_")} == {
+        "CannotConnectError",
+        "FieldError",
+        "FramingError",
+        "NotAllowedError",
+        "NotWritableError",
+        "PduError",
+        "UnreadableError",
+    }
+    assert not any(issubclass(error, HeliographError) for error in of_smpp)
 
 
 def raised() -> Iterator[tuple[str, str, str]]:

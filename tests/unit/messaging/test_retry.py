@@ -10,7 +10,11 @@ from heliograph.messaging.retry import MAX_TRIES, Decision, DoubtPolicy, Next, S
 from heliograph.messaging.submissions import Happening
 
 RESEND, HOLD = DoubtPolicy.RESEND, DoubtPolicy.HOLD
-AGAIN_LATER = (SubmitClass.TEMPORARY, SubmitClass.AMBIGUOUS, SubmitClass.OTHER_ROUTE)
+AGAIN_LATER = {
+    SubmitClass.TEMPORARY: [30, 120],
+    SubmitClass.AMBIGUOUS: [30],
+    SubmitClass.OTHER_ROUTE: [],
+}  # after how many seconds
 NO_TRY = (SubmitClass.THROTTLED, SubmitClass.NOT_SENT, SubmitClass.LINK_FAULT)
 
 
@@ -23,16 +27,36 @@ def test_permanent_refusal_ends_the_message_at_the_first_try() -> None:
     assert (decision.next, decision.happening) == (Next.END, Happening.REFUSED)
 
 
-@pytest.mark.parametrize("outcome", AGAIN_LATER)
-def test_temporary_failure_gets_three_tries_ever_later(outcome: SubmitClass) -> None:
-    delays = []
-    for tries in range(MAX_TRIES - 1):
-        decision = decide(outcome, tries, HOLD)
-        assert (decision.next, decision.spends_try) == (Next.AGAIN, True)
-        delays.append(decision.delay_seconds)
-    assert delays == [30, 120]
-    last = decide(outcome, MAX_TRIES - 1, HOLD)
+@pytest.mark.parametrize(("outcome", "expected"), AGAIN_LATER.items())
+def test_a_failure_that_may_pass_is_tried_again_ever_later_then_given_up(
+    outcome: SubmitClass, expected: list[int]
+) -> None:
+    for others in (True, False):
+        delays = []
+        for tries in range(len(expected)):
+            decision = decide(outcome, tries, HOLD, others=others)
+            assert (decision.next, decision.spends_try, decision.reroute) == (Next.AGAIN, True, False)
+            delays.append(decision.delay_seconds)
+        assert delays == expected
+    last = decide(outcome, len(expected), HOLD)
     assert (last.next, last.happening) == (Next.END, Happening.TRIES_USED_UP)
+
+
+@pytest.mark.parametrize("outcome", SubmitClass)
+def test_another_carrier_gets_at_once_what_one_gives_up_and_nothing_else(outcome: SubmitClass) -> None:
+    for tries, policy in itertools.product(range(6), DoubtPolicy):
+        alone = decide(outcome, tries, policy)
+        decision = decide(outcome, tries, policy, others=True)
+        if alone.happening is Happening.TRIES_USED_UP:
+            assert (decision.next, decision.reroute, decision.delay_seconds) == (Next.AGAIN, True, 0)
+        else:
+            assert decision == alone
+            assert not decision.reroute
+
+
+def test_what_may_have_arrived_goes_to_no_other_carrier() -> None:
+    for outcome, tries, policy in itertools.product(SubmitClass, range(6), DoubtPolicy):
+        assert not decide(outcome, tries, policy, doubted=True, others=True).reroute
 
 
 @pytest.mark.parametrize("outcome", NO_TRY)

@@ -171,7 +171,7 @@ def test_message_that_waits_behind_its_own_taken_part_is_undelivered_without_ref
         carrier.answer(THROTTLED, at=1)
         for _ in range(70):
             await rig.pass_time(1)
-            carrier.answer(*[THROTTLED] * (len(carrier.open) - 1), at=1)
+            carrier.answer(*[THROTTLED] * (len(carrier.out) - 1), at=1)
         assert (rig.status(id_), rig.message(id_).refunded) == (Status.UNDELIVERED, False)
         assert rig.told(id_) == [("UNDELIVERED", "pending")]
         carrier.answer(TAKEN)
@@ -324,7 +324,7 @@ def test_message_expires_behind_a_full_queue(tmp_path: Path, monkeypatch: pytest
         expired(rig, *ids, long)
         assert rig.dispatch.lanes[1].waiting == 8
         assert rig.balance() == before - 8 * PRICE
-        while carrier.open:
+        while carrier.out:
             carrier.take_all()
             await rig.pass_time(1)
         assert carrier.wire == [(id_, 1) for id_ in sent + patient]
@@ -559,7 +559,7 @@ def test_message_to_somebody_who_opted_out_is_not_handed_over_and_takes_up_no_ro
                 wanted += [accept.submissions[0].id, accept.submissions[2].id]
         await settle()
         assert rig.dispatch.lanes[1].waiting == len(wanted)
-        while carrier.open:
+        while carrier.out:
             carrier.take_all()
             await settle()
         assert list(dict(carrier.wire)) == wanted

@@ -423,7 +423,7 @@ def test_receipt_for_a_message_in_doubt_that_is_held_ends_it(tmp_path: Path) -> 
         carrier = ScriptedCarrier()
         rig = await Rig(tmp_path / "data").open(carrier, doubt=DoubtPolicy.HOLD)
         (id_,) = await rig.accept(1, segments=2)
-        (first, second), carrier.open = carrier.open, []
+        (first, second), carrier.out = carrier.out, []
         carrier.events.outcomes([Outcome(first, TAKEN, "a"), Outcome(second, SubmitClass.UNKNOWN)])
         await settle()
         assert rig.status(id_) is Status.UNKNOWN

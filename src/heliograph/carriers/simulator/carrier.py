@@ -12,11 +12,12 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from heliograph.carriers.interface import CarrierEvents, Outcome, Receipt, Submit
+from heliograph.carriers.interface import CarrierEvents, CarrierState, Outcome, Receipt, Submit
 from heliograph.carriers.simulator.door import Door
 from heliograph.carriers.simulator.fates import DELIVERED, FATES, Fate, Manner
 from heliograph.kit.clock import Clock
 from heliograph.messaging.retry import SubmitClass
+from heliograph.messaging.text import Text, split
 
 _RECEIPT_AGAIN_SECONDS = 1.0
 _TWICE_MS = 50
@@ -67,23 +68,42 @@ class Simulator:
         # none is forgotten before it was taken.
         self._throttled: dict[int, None] = {}
 
+    @property
+    def open(self) -> bool:
+        """See `Carrier`."""
+        return not self._stopped
+
     async def start(self, events: CarrierEvents) -> None:
         """See `Carrier`."""
         self._events = events
         self._started_utc_ms = self._clock.now_utc_ms()
         self._log = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            await self._door.open(events)
+        except BaseException:
+            self._close_log()
+            raise
         self._stopped = False
-        await self._door.open(events)
+        events.changed(CarrierState.UP, "a simulator: nothing is sent")
 
     async def stop(self) -> None:
         """See `Carrier`; the simulator answers what is open, as it knows the answers."""
         await self._door.close()
         while self._answers:
             self._answer(next(iter(self._answers)))
-        self._stopped = True
+        self._close_log()
+        if not self._stopped:
+            self._stopped = True
+            self._events.changed(CarrierState.STOPPED, "")
+
+    def _close_log(self) -> None:
         if self._log >= 0:
             os.close(self._log)
             self._log = -1
+
+    def bodies(self, text: Text) -> Sequence[str]:
+        """See `Carrier`."""
+        return split(text)
 
     def submit(self, submits: Sequence[Submit]) -> None:
         """See `Carrier`."""
@@ -175,7 +195,7 @@ class Simulator:
 
         self._events.receipts(receipts, acknowledged)
 
-    def query(self, refs: Sequence[str]) -> Sequence[Receipt]:
+    def query(self, refs: Sequence[str], senders: Sequence[str] = ()) -> None:
         """See `Carrier`. What an earlier life was yet to tell is told when it is due, as if it had not ended."""
         now = self._clock.now_utc_ms()
         due: list[Receipt] = []
@@ -195,7 +215,8 @@ class Simulator:
                 later.setdefault(due_utc_ms - now, []).append(Receipt(ref, fate.receipt))
         for delay_ms, batch in later.items():
             self._tell_later(delay_ms, batch)
-        return due
+        if due:
+            self._tell(due)
 
 
 def _delays_ms(fate: Fate, receipt_ms: int, late_ms: int) -> tuple[int, ...]:

@@ -21,6 +21,7 @@ from heliograph.store import interface as it
 from heliograph.store.maintenance import (
     AccountLinks,
     CarrierLoad,
+    CarrierNote,
     Debtor,
     Figures,
     Money,
@@ -48,6 +49,8 @@ COUNT_UP_TO = 'SELECT count(*) FROM (SELECT 1 FROM "{table}" LIMIT {most})'
 ROWID_SPAN = 'SELECT (SELECT max(rowid) FROM "{table}") - (SELECT min(rowid) FROM "{table}") + 1'
 OLDEST_MESSAGE = "SELECT registered_utc_ms FROM request ORDER BY id LIMIT 1"
 NEWEST_MESSAGE = "SELECT registered_utc_ms FROM request ORDER BY id DESC LIMIT 1"
+CARRIER_NOTES = "SELECT name, settings != x'', stopped, state, detail, since_utc_ms FROM carrier ORDER BY id"
+DEFAULT_CARRIER = "SELECT value FROM meta WHERE name = 'default carrier'"
 NEWEST_TIME = (
     "SELECT max("
     " coalesce((SELECT registered_utc_ms FROM request ORDER BY id DESC LIMIT 1), 0),"
@@ -141,6 +144,10 @@ class SqliteMaintenance:
                 money=_money(connection),
             )
 
+    def loads(self) -> list[CarrierLoad]:
+        with self._reading() as connection:
+            return _carriers(connection)
+
     def symptoms(self, failed_since_utc_ms: int) -> Symptoms:
         with self._reading() as connection:
             size = self._size(connection)
@@ -153,6 +160,8 @@ class SqliteMaintenance:
                 read_through=whole,
                 newest_utc_ms=_number(connection, NEWEST_TIME),
                 carriers=_carriers(connection),
+                carrier_notes=[CarrierNote(*row) for row in connection.execute(CARRIER_NOTES)],
+                default_carrier=next((name for (name,) in connection.execute(DEFAULT_CARRIER)), None),
                 accounts=[AccountLinks(*row) for row in connection.execute(LINKS)],
                 overdue_utc_ms=overdue_utc_ms,
                 overdue_ref=overdue_ref,

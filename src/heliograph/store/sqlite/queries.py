@@ -105,7 +105,7 @@ TAKE_LAST_PART = Bulk(
     " FROM taken WHERE message.id = taken.id AND message.status = 0",
     "(?,?)",
 )
-INSERT_PARTS = Bulk("INSERT OR IGNORE INTO part (message_id, part, ref) VALUES {rows}", "(?,?,?)")
+INSERT_PARTS = Bulk("INSERT OR IGNORE INTO part (message_id, part, ref, parts) VALUES {rows}", "(?,?,?,?)")
 # A message that waits for another try, unless a receipt has ended it; it keeps its place in `message`.
 PUT_RETRIES = Bulk(
     "WITH put (id, carrier_id, due) AS (VALUES {rows}) INSERT INTO retry (message_id, carrier_id, due_utc_ms)"
@@ -123,6 +123,8 @@ UNSENT = (
     " WHERE number IS NULL OR (number, 1) > (coalesce(to_number, 0), coalesce(to_part, 0))"
 )
 DROP_RETRIES = Bulk("DELETE FROM retry WHERE message_id IN ({rows})", "?")
+# Another carrier's from here on, with all tries.
+REROUTE = "UPDATE message SET carrier_id = ?2, tries = 0 WHERE id = ?1 AND status = 0"
 COUNT_TRY = "UPDATE message SET tries = tries + ?2, doubted = doubted | ?3 WHERE id = ?1 AND status = 0"
 QUEUE_RETRIES = Bulk(
     "WITH queued (id, number) AS (VALUES {rows}) UPDATE retry SET number = queued.number FROM queued"
@@ -169,6 +171,33 @@ END_MESSAGES = Bulk(
 )
 RECORD_PART_STATE = "UPDATE part SET state = ? WHERE message_id = ? AND part = ?"
 PART_STATES = "SELECT part, ref, state FROM part WHERE message_id = ? ORDER BY part"
+# How many parts a message went in, where that is not what is billed; NULL when no part of several was taken.
+MESSAGE_SEGMENTS = "SELECT segments FROM message JOIN request ON request.id = message.request_id WHERE message.id = ?"
+PARTS_SENT = "SELECT max(parts) FROM part WHERE message_id = ?"
+RECORD_OPERATORS = Bulk(
+    "WITH told (id, operator_id, source) AS (VALUES {rows}) UPDATE message"
+    " SET operator_id = told.operator_id, operator_source = told.source"
+    " FROM told WHERE message.id = told.id AND message.operator_source <= told.source",
+    "(?,?,?)",
+)
+STRAY_STATE = "SELECT state FROM stray WHERE carrier_id = ? AND ref = ?"
+PUT_STRAY = (
+    "INSERT INTO stray (carrier_id, ref, state, at_utc_ms, operator_id, error) VALUES (?,?,?,?,?,?)"
+    " ON CONFLICT (carrier_id, ref) DO UPDATE SET state = excluded.state, at_utc_ms = excluded.at_utc_ms,"
+    " operator_id = excluded.operator_id, error = excluded.error"
+)
+DROP_STRAY = "DELETE FROM stray WHERE carrier_id = ? AND ref = ?"
+STRAYS = (
+    "SELECT id, carrier_id, ref, state, at_utc_ms, operator_id, error FROM stray"
+    " WHERE id < ?1 AND (?2 IS NULL OR carrier_id = ?2) ORDER BY id DESC LIMIT ?3"
+)
+CROWDED_STRAYS = "SELECT carrier_id, count(*) - ?1 FROM stray GROUP BY carrier_id HAVING count(*) > ?1"
+FORGET_STRAYS_OF = (
+    "DELETE FROM stray WHERE id IN (SELECT id FROM stray WHERE carrier_id = ?1 ORDER BY id LIMIT ?2) RETURNING 1"
+)
+FORGET_STRAYS = (
+    "DELETE FROM stray WHERE id IN (SELECT id FROM stray WHERE at_utc_ms < ? ORDER BY at_utc_ms LIMIT ?) RETURNING 1"
+)
 
 # -- callbacks
 
@@ -324,10 +353,10 @@ CLAIM_RETRIES = (
     " WHERE retry.carrier_id = ? AND retry.number > ? AND status = 0 ORDER BY retry.number LIMIT ?"
 )
 COUNT_WAITING = (
-    "SELECT count(*) FROM message WHERE carrier_id = ? AND status < 2 AND status = 0 AND id > ?"
+    "SELECT count(*) FROM message WHERE carrier_id = ? AND status < 2 AND status = 0 AND id > ? AND id < ?"
     " AND NOT EXISTS (SELECT 1 FROM retry WHERE retry.message_id = message.id)"
 )
-COUNT_RETRIES = "SELECT count(*) FROM retry WHERE carrier_id = ? AND number > ?"
+COUNT_RETRIES = "SELECT count(*) FROM retry WHERE carrier_id = ? AND number > ? AND number < ?"
 DUE_RETRIES = (
     f"{_SUBMISSION.format(number='0')} JOIN retry ON retry.message_id = message.id"
     " WHERE retry.carrier_id = ? AND retry.number IS NULL AND retry.due_utc_ms <= ? ORDER BY retry.due_utc_ms, retry.message_id LIMIT ?"
@@ -352,7 +381,7 @@ SILENT = (
 )
 # Sent, wholly or in part, and no final receipt: by the index of open messages, from an id on.
 AWAITING_RECEIPT = (
-    "SELECT message.id, segments, sent_utc_ms, ref FROM message JOIN request ON request.id = message.request_id"
+    "SELECT message.id, sent_utc_ms, ref, sender FROM message JOIN request ON request.id = message.request_id"
     " WHERE carrier_id = ? AND status < 2 AND message.id > ?"
     " AND (status = 1 OR EXISTS (SELECT 1 FROM part WHERE part.message_id = message.id)) ORDER BY message.id LIMIT ?"
 )
@@ -360,6 +389,14 @@ AWAITING_RECEIPT = (
 CARRIER_ID = "SELECT id FROM carrier WHERE name = ?"
 CARRIERS = "SELECT id, name FROM carrier ORDER BY id"
 INSERT_CARRIER = "INSERT INTO carrier (name) VALUES (?) RETURNING id"
+STORED_CARRIERS = "SELECT id, name, settings, stopped, state, detail, since_utc_ms FROM carrier ORDER BY id"
+CARRIER_SETTINGS = "SELECT settings FROM carrier WHERE name = ?"
+SET_CARRIER = "UPDATE carrier SET settings = ?2 WHERE name = ?1 RETURNING id"
+HOLD_CARRIER = "UPDATE carrier SET stopped = ?2 WHERE name = ?1"
+SET_CARRIER_STATE = "UPDATE carrier SET state = ?2, detail = ?3, since_utc_ms = ?4 WHERE id = ?1"
+DEFAULT_CARRIER = "SELECT value FROM meta WHERE name = 'default carrier'"
+SET_DEFAULT_CARRIER = "INSERT OR REPLACE INTO meta (name, value) VALUES ('default carrier', ?)"
+DROP_DEFAULT_CARRIER = "DELETE FROM meta WHERE name = 'default carrier'"
 
 # -- auditing: plain reads, decided elsewhere
 

@@ -121,6 +121,13 @@ class Reads:
         rows = self._execute(q.PART_STATES, (message_id,))
         return [(part, ref, ReceiptState(state) if state is not None else None) for part, ref, state in rows]
 
+    def parts_sent(self, message_id: int) -> int:
+        """How many parts a message goes in, once one of several was taken; else 1."""
+        parts = self._execute(q.PARTS_SENT, (message_id,)).get
+        if parts == 0:  # taken by an older version
+            parts = self._execute(q.MESSAGE_SEGMENTS, (message_id,)).get
+        return int(parts or 1)
+
     def events(self, message_id: int) -> list[it.Event]:
         return [it.Event(*row) for row in self._execute(q.EVENTS, (message_id,))]
 
@@ -163,14 +170,28 @@ class Reads:
     def carriers(self) -> dict[int, str]:
         return dict(self._execute(q.CARRIERS))
 
-    def lane(self, carrier_id: int) -> it.LaneState:
+    def stored_carriers(self) -> list[it.StoredCarrier]:
+        return [
+            it.StoredCarrier(id_, name, settings, bool(stopped), state, detail, since)
+            for id_, name, settings, stopped, state, detail, since in self._execute(q.STORED_CARRIERS)
+        ]
+
+    def default_carrier(self) -> str | None:
+        name: str | None = self._execute(q.DEFAULT_CARRIER).get
+        return name
+
+    def strays(self, carrier_id: int | None, limit: int, before_id: int | None = None) -> list[it.Stray]:
+        rows = self._execute(q.STRAYS, (before_id or _NO_END, carrier_id, limit))
+        return [it.Stray(id_, of, ref, ReceiptState(state), *rest) for id_, of, ref, state, *rest in rows]
+
+    def lane(self, carrier_id: int, below: int = it.NO_NUMBER) -> it.LaneState:
         mark = next(iter(self._execute(q.MARK, (carrier_id,))), (0, 0))
         number, part = mark
         doubtful = self._submissions(self._execute(q.IN_DOUBT, (carrier_id, number)))
         doubtful += self._submissions(self._execute(q.IN_DOUBT_RETRIES, (carrier_id, number)))
         waiting = (
-            self._execute(q.COUNT_WAITING, (carrier_id, number)).get
-            + self._execute(q.COUNT_RETRIES, (carrier_id, number)).get
+            self._execute(q.COUNT_WAITING, (carrier_id, number, below)).get
+            + self._execute(q.COUNT_RETRIES, (carrier_id, number, below)).get
         )
         return it.LaneState(number, part, sorted(doubtful, key=lambda one: one.number), int(waiting))
 
@@ -200,11 +221,12 @@ class Reads:
             after_id = rows[-1][0]
         return []
 
-    def _awaiting(self, message_id: int, parts: int, sent_utc_ms: int, ref: str) -> list[it.Awaiting]:
-        if parts == 1:
-            return [it.Awaiting(message_id, 1, 1, ref, sent_utc_ms)]
+    def _awaiting(self, message_id: int, sent_utc_ms: int, ref: str, sender: str) -> list[it.Awaiting]:
+        if ref:
+            return [it.Awaiting(message_id, 1, 1, ref, sent_utc_ms, sender)]
+        parts = self.parts_sent(message_id)
         return [
-            it.Awaiting(message_id, part, parts, ref, sent_utc_ms)
+            it.Awaiting(message_id, part, parts, ref, sent_utc_ms, sender)
             for part, ref, state in self.parts(message_id)
             if state is None or MEANING[state] is None
         ]
@@ -235,6 +257,7 @@ class Reads:
             tries,
             taken,
             bool(doubted),
+            self.parts_sent(id_) if taken else 0,
         )
 
     def _taken(self, message_id: int, request: Request) -> frozenset[int]:

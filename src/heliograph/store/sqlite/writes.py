@@ -16,19 +16,28 @@ from heliograph.messaging import delivery, ledger, submissions
 from heliograph.messaging.accounts import Account
 from heliograph.messaging.delivery import ReceiptState
 from heliograph.messaging.ledger import PostingKind
+from heliograph.messaging.operators import OperatorSource
 from heliograph.messaging.submissions import Happening, Status
 from heliograph.store import interface as it
 from heliograph.store.sqlite import queries as q
 from heliograph.store.sqlite.reads import Reads, bulk
 from heliograph.store.sqlite.rows import account_row, trace_of
 
-_MAY_BE_REFUSED = (it.CreateAccount, it.UpdateAccount, it.ReplaceCredentials, it.SetCredit, it.TopUp)
+_MAY_BE_REFUSED = (
+    it.CreateAccount,
+    it.UpdateAccount,
+    it.ReplaceCredentials,
+    it.SetCredit,
+    it.TopUp,
+    it.PutCarrier,
+)
 # What a receipt that stays makes of a message that is SENT, as stored.
 _ENDS_SENT = {
     state: submissions.TRANSITIONS[Status.SENT, happening]
     for state, happening in delivery.MEANING.items()
     if happening not in (None, Happening.RECEIPT_UNKNOWN)
 }
+_FAILED = frozenset(_ENDS_SENT) - {ReceiptState.DELIVERED}  # the carrier's error says why
 _LOOSE = 0  # the run that is none
 _NOBODY: frozenset[str] = frozenset()
 _KEPT = {True: it.Kept.STORED, False: it.Kept.REFUSED}
@@ -88,6 +97,11 @@ class Writes:
             it.Cancel: self._cancel,
             it.TopUp: self._top_up,
             it.RegisterCarrier: self._register_carrier,
+            it.PutCarrier: self._put_carrier,
+            it.HoldCarrier: self._hold_carrier,
+            it.SetDefaultCarrier: self._set_default_carrier,
+            it.StoreCarrierState: self._store_carrier_state,
+            it.ForgetStrays: self._forget_strays,
         }
 
     def forget(self) -> None:
@@ -302,6 +316,28 @@ class Writes:
         known = self._execute(q.CARRIER_ID, (op.name,)).get
         return int(known if known is not None else self._execute(q.INSERT_CARRIER, (op.name,)).get)
 
+    def _put_carrier(self, op: it.PutCarrier) -> int:
+        has = bool(self._execute(q.CARRIER_SETTINGS, (op.name,)).get)
+        if op.new and has:
+            raise it.Conflict(f"a carrier {op.name!r} exists already")
+        if not op.new and not has:
+            raise it.Missing(f"no settings of a carrier {op.name!r} are stored")
+        self._register_carrier(it.RegisterCarrier(op.name))
+        return int(self._execute(q.SET_CARRIER, (op.name, op.settings)).get)
+
+    def _hold_carrier(self, op: it.HoldCarrier) -> None:
+        self._register_carrier(it.RegisterCarrier(op.name))
+        self._execute(q.HOLD_CARRIER, (op.name, int(op.stopped)))
+
+    def _set_default_carrier(self, op: it.SetDefaultCarrier) -> None:
+        if op.name is None:
+            self._execute(q.DROP_DEFAULT_CARRIER)
+        else:
+            self._execute(q.SET_DEFAULT_CARRIER, (op.name,))
+
+    def _store_carrier_state(self, op: it.StoreCarrierState) -> None:
+        self._execute(q.SET_CARRIER_STATE, (op.carrier_id, op.state, op.detail, op.at_utc_ms))
+
     def _move_mark(self, op: it.MoveMark) -> None:
         self._execute(q.MOVE_MARK, (op.carrier_id, op.number, op.part))
 
@@ -309,7 +345,7 @@ class Writes:
         single = [t for t in op.taken if t.parts == 1]
         several = [t for t in op.taken if t.parts > 1]
         self._bulk(q.TAKE_SINGLE, [(t.message_id, t.at_utc_ms, t.ref) for t in single])
-        self._bulk(q.INSERT_PARTS, [(t.message_id, t.part, t.ref) for t in several])
+        self._bulk(q.INSERT_PARTS, [(t.message_id, t.part, t.ref, t.parts) for t in several])
         self._bulk(q.TAKE_LAST_PART, [(t.message_id, t.at_utc_ms) for t in several if t.last])
         retried = [(t.message_id,) for t in op.taken if t.last and t.retried]
         self._bulk(q.DROP_RETRIES, retried)
@@ -323,9 +359,11 @@ class Writes:
             self._tell(told, op.report)
 
     def _store_retries(self, op: it.StoreRetries) -> None:
-        self._bulk(q.PUT_RETRIES, [(r.message_id, r.carrier_id, r.due_utc_ms) for r in op.retries])
+        self._bulk(q.PUT_RETRIES, [(r.message_id, r.reroute_to or r.carrier_id, r.due_utc_ms) for r in op.retries])
         for retry in op.retries:
-            if retry.spends_try or retry.doubted:
+            if retry.reroute_to:
+                self._execute(q.REROUTE, (retry.message_id, retry.reroute_to))
+            elif retry.spends_try or retry.doubted:
                 self._execute(q.COUNT_TRY, (retry.message_id, int(retry.spends_try), int(retry.doubted)))
             self._execute(q.ADD_EVENT, (retry.message_id, retry.at_utc_ms, retry.event, retry.detail))
 
@@ -337,7 +375,7 @@ class Writes:
     def _resend(self, op: it.Resend) -> None:
         for message_id in op.message_ids:
             self._execute(q.COUNT_TRY, (message_id, 1, 1))
-            detail = "the server stopped before the carrier's answer was stored: it may arrive twice"
+            detail = "stopped before the carrier's answer was stored: it may arrive twice"
             self._execute(q.ADD_EVENT, (message_id, op.at_utc_ms, "sent again", detail))
 
     def _store_refs(self, op: it.StoreRefs) -> None:
@@ -426,7 +464,7 @@ class Writes:
         """Most receipts are final, of one part, and matched in memory: those end their messages in one pass."""
         plain: dict[int, it.PartReceipt] = {}  # the first of each message; what follows it is left for the slow path
         for r in op.receipts:
-            if r.message_id and r.parts == 1 and r.state in _ENDS_SENT:
+            if r.message_id and r.parts == 1 and r.state in _ENDS_SENT and not (r.error and r.state in _FAILED):
                 plain.setdefault(r.message_id, r)
         sent = [
             (plain[row[0]], row)
@@ -435,6 +473,7 @@ class Writes:
         ]
         self._bulk(q.END_SENT, [(r.message_id, int(_ENDS_SENT[r.state]), r.at_utc_ms) for r, _ in sent])
         self._tell([it.Ended(*row, _ENDS_SENT[r.state], r.at_utc_ms, self._reads) for r, row in sent], op.report)
+        operators = {r.message_id: r.operator_id for r, _ in sent if r.operator_id}
         done = {r.message_id for r, _ in sent}
         unmatched: list[it.PartReceipt] = []
         endings: list[it.Ending] = []
@@ -450,15 +489,39 @@ class Writes:
                 if found is None or message is None:
                     unmatched.append(receipt)
                     continue
-                (message_id, part), parts = found, message.segments
+                (message_id, part), parts = found, 1 if message.ref else self._reads.parts_sent(found[0])
             if parts == 1:
                 happening = delivery.MEANING[receipt.state]
             else:
                 happening = self._part_receipt(message_id, part, parts, receipt.state)
+            if receipt.operator_id:
+                operators[message_id] = receipt.operator_id
             if happening is not None:
-                endings.append(it.Ending(message_id, happening, receipt.at_utc_ms, parts_taken=1))
+                bad = receipt.error and receipt.state is not ReceiptState.DELIVERED
+                detail = f"the carrier's error {receipt.error}" if bad else ""
+                endings.append(it.Ending(message_id, happening, receipt.at_utc_ms, parts_taken=1, detail=detail))
         self._end(endings, op.report)
+        self._bulk(q.RECORD_OPERATORS, [(id_, one, int(OperatorSource.RECEIPT)) for id_, one in operators.items()])
+        self._store_strays(op.receipts, unmatched)
         return unmatched
+
+    def _store_strays(self, receipts: Sequence[it.PartReceipt], unmatched: Sequence[it.PartReceipt]) -> None:
+        """Keep what matches no message, and drop what did not before and does now."""
+        for one in receipts:
+            if one.stray and one.message_id:
+                self._execute(q.DROP_STRAY, (one.carrier_id, one.ref))
+        for one in unmatched:
+            known: int | None = self._execute(q.STRAY_STATE, (one.carrier_id, one.ref)).get
+            if delivery.replaces(None if known is None else ReceiptState(known), one.state):
+                values = (one.carrier_id, one.ref, int(one.state), one.at_utc_ms, one.operator_id, one.error)
+                self._execute(q.PUT_STRAY, values)
+
+    def _forget_strays(self, op: it.ForgetStrays) -> int:
+        left = op.limit
+        for carrier_id, extra in self._execute(q.CROWDED_STRAYS, (op.keep,)).fetchall():
+            left -= len(self._execute(q.FORGET_STRAYS_OF, (carrier_id, min(extra, left))).fetchall())
+        left -= len(self._execute(q.FORGET_STRAYS, (op.before_utc_ms, left)).fetchall())
+        return op.limit - left
 
     def _part_receipt(self, message_id: int, part: int, parts: int, state: ReceiptState) -> Happening | None:
         states = {number: known for number, _, known in self._reads.parts(message_id)}

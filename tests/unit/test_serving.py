@@ -7,7 +7,7 @@ import resource
 
 import pytest
 
-from heliograph import app
+from heliograph import serving
 
 
 class Limits:
@@ -33,15 +33,15 @@ def limit(monkeypatch: pytest.MonkeyPatch) -> type[Limits]:
     class Installed(Limits):
         def __init__(self, soft: int, hard: int, *, refuses: bool = False) -> None:
             super().__init__(soft, hard, refuses=refuses)
-            monkeypatch.setattr(app.resource, "getrlimit", self.get)
-            monkeypatch.setattr(app.resource, "setrlimit", self.set)
+            monkeypatch.setattr(serving.resource, "getrlimit", self.get)
+            monkeypatch.setattr(serving.resource, "setrlimit", self.set)
 
     return Installed
 
 
 def test_a_low_soft_limit_is_raised_as_far_as_the_settings_need(limit: type[Limits]) -> None:
     files = limit(1024, 1_000_000)
-    assert app.connections_that_fit(10_000, 100) == 10_000
+    assert serving.connections_that_fit(10_000, 100) == 10_000
     soft, hard = files.now
     assert 10_100 < soft < 20_000
     assert hard == 1_000_000
@@ -50,13 +50,13 @@ def test_a_low_soft_limit_is_raised_as_far_as_the_settings_need(limit: type[Limi
 @pytest.mark.parametrize("soft", [100_000, resource.RLIM_INFINITY])
 def test_a_limit_that_is_high_enough_stays(limit: type[Limits], soft: int) -> None:
     files = limit(soft, soft)
-    assert app.connections_that_fit(10_000, 100) == 10_000
+    assert serving.connections_that_fit(10_000, 100) == 10_000
     assert files.now == (soft, soft)
 
 
 def test_without_a_hard_limit_no_more_is_taken_than_needed(limit: type[Limits]) -> None:
     files = limit(1024, resource.RLIM_INFINITY)
-    assert app.connections_that_fit(10_000, 100) == 10_000
+    assert serving.connections_that_fit(10_000, 100) == 10_000
     assert 10_100 < files.now[0] < 20_000
 
 
@@ -66,7 +66,7 @@ def test_a_limit_that_cannot_be_raised_means_fewer_connections_and_says_so(
 ) -> None:
     limit(4096, hard, refuses=refuses)
     with caplog.at_level(logging.WARNING):
-        fit = app.connections_that_fit(10_000, 100)
+        fit = serving.connections_that_fit(10_000, 100)
     assert 3000 < fit < 4096 - 100
     assert "http.max_connections is 10000" in caplog.text
     assert "LimitNOFILE" in caplog.text
