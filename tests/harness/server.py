@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import io
 import json
 import os
@@ -150,7 +151,7 @@ class Server:
                 return True
             with urllib.request.urlopen(f"{self.base_url}/readyz", timeout=2) as answer:
                 return bool(answer.status == 200)
-        except (OSError, urllib.error.URLError):
+        except (OSError, urllib.error.URLError, http.client.HTTPException):  # the last: something else took the port
             return False
 
     @property
