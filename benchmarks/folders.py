@@ -24,6 +24,7 @@ import apsw
 import msgspec
 
 from benchmarks.load import SENDER, numbers
+from benchmarks.scenarios import Stage
 from benchmarks.server import command
 from heliograph.messaging.accounts import Account
 from heliograph.messaging.delivery import ReceiptState
@@ -128,16 +129,25 @@ def _accept(id_: int, account_id: int, carrier_id: int, recipient: str, now_utc_
 
 
 class Counts(msgspec.Struct, frozen=True):
-    """What a store gained since a moment: messages, of them final and delivered, requests, charges and their sum."""
+    """What a store gained since a moment: messages, of them sent, final and delivered, requests, charges and their sum.
+
+    `sent` are with a carrier and not final. `called_back` are messages with an acknowledged callback.
+    """
 
     messages: int
+    sent: int
     final: int
     delivered: int
+    last_sent_utc_ms: int
+    last_done_utc_ms: int
     requests: int
     charges: int
     charged_micros: int
     other_postings: int
-    last_done_utc_ms: int
+    different_refs: int
+    callbacks: int
+    called_back: int
+    attempts: int
 
 
 class Looker:
@@ -158,6 +168,18 @@ class Looker:
     def __exit__(self, *_: object) -> None:
         self._connection.close()
 
+    def unfinished(self, stage: Stage) -> bool:
+        """Whether there are messages that have not got so far."""
+        match stage:
+            case Stage.SENT:  # from the newest, because that is the last to be sent
+                query = "SELECT 1 FROM message WHERE id > ? AND status = 0 ORDER BY id DESC LIMIT 1"
+                return bool(self._connection.execute(query, (self._message,)).get)
+            case Stage.FINAL:
+                return self.open_messages() > 0
+            case Stage.TOLD:
+                query = "SELECT 1 FROM callback WHERE state = 'pending' LIMIT 1"
+                return self.open_messages() > 0 or bool(self._connection.execute(query).get)
+
     def open_messages(self) -> int:
         """Messages without a final status, by their index."""
         return int(self._one("SELECT count(*) FROM message WHERE status < 2")[0])
@@ -172,18 +194,29 @@ class Looker:
 
     def counts(self) -> Counts:
         """All of it, by scanning what is new."""
-        messages, final, delivered, last_done_utc_ms = self._one(
-            "SELECT count(*), coalesce(sum(status >= 2), 0), coalesce(sum(status = 2), 0),"
-            " coalesce(max(done_utc_ms), 0) FROM message WHERE id > ?",
+        messages = self._one(
+            "SELECT count(*), coalesce(sum(status = 1), 0), coalesce(sum(status >= 2), 0),"
+            " coalesce(sum(status = 2), 0), coalesce(max(sent_utc_ms), 0), coalesce(max(done_utc_ms), 0)"
+            " FROM message WHERE id > ?",
             self._message,
         )
-        (requests,) = self._one("SELECT count(*) FROM request WHERE id > ?", self._message)
-        charges, charged_micros, other_postings = self._one(
+        requests = self._one("SELECT count(*) FROM request WHERE id > ?", self._message)
+        charges = self._one(
             "SELECT coalesce(sum(kind = 2), 0), coalesce(sum(iif(kind = 2, -amount_micros, 0)), 0),"
             " coalesce(sum(kind <> 2), 0) FROM posting WHERE id > ?",
             self._posting,
         )
-        return Counts(messages, final, delivered, requests, charges, charged_micros, other_postings, last_done_utc_ms)
+        refs = self._one("SELECT count(DISTINCT ref) FROM message WHERE id > ?", self._message)
+        callbacks = self._one(
+            "SELECT count(*), count(DISTINCT iif(state = 'acknowledged', message_id, NULL)),"
+            " coalesce(sum(attempt), 0) FROM callback WHERE message_id > ?",
+            self._message,
+        )
+        return Counts(*messages, *requests, *charges, *refs, *callbacks)
+
+    def message_ids(self) -> dict[str, int]:
+        """Messages by the carrier's id."""
+        return dict(self._connection.execute("SELECT ref, id FROM message WHERE id > ?", (self._message,)))
 
     def _one(self, query: str, *values: int) -> tuple[int, ...]:
         return tuple(int(value) for value in next(iter(self._connection.execute(query, values))))

@@ -1,4 +1,4 @@
-"""The benchmark: HTTP in, simulator, final state; every message counted.
+"""The benchmark: HTTP in, simulator or SMSC, final state, callback; every message counted.
 
     python -m benchmarks.run                       all scenarios, three rounds
     python -m benchmarks.run --only single --rounds 1 --seconds 2
@@ -14,79 +14,27 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from statistics import median
-from typing import Any
 
-import apsw
 import msgspec
 
-from benchmarks import folders, hotspots, load, server
+from benchmarks import carriers, folders, hotspots, load, server
+from benchmarks.carriers import Behind, WrongCountError
+from benchmarks.figures import Result, machine, outcomes, table
+from benchmarks.receiver import Received
+from benchmarks.scenarios import REFERENCE, SCENARIOS, Scenario, Stage
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "heliograph-benchmarks"
-REFERENCE = "reference"
 POLL_SECONDS = 0.1
 FINAL_SECONDS = 120.0  # so long may accepted messages take to become final
 SETTLE_SECONDS = 0.5  # between the server's start and the load
 PROFILE_LEAD_SECONDS = 0.5
-
-
-class Scenario(msgspec.Struct, frozen=True):
-    """What is measured. `versus` names the scenario whose rate this one's is a part of."""
-
-    name: str
-    title: str
-    recipients: int = 1
-    settings: dict[str, str] = {}
-    filled: bool = False
-    versus: str = ""
-
-
-SCENARIOS = (
-    Scenario(REFERENCE, "a bare HTTP server that answers a constant"),
-    Scenario("single", "1 recipient a request, lean door"),
-    Scenario("single-starlette", "1 recipient a request, Starlette's door", 1, {"http.lean_door": "false"}),
-    Scenario("batch", "100 recipients a request", 100),
-    Scenario("single-filled", "1 recipient a request, {stored} stored before", filled=True, versus="single"),
-    Scenario("batch-filled", "100 recipients a request, {stored} stored before", 100, filled=True, versus="batch"),
-)
-
-
-class Result(msgspec.Struct):
-    """One measurement. Rates are messages a second; latencies are of requests; the CPU is the server's."""
-
-    accepted: int
-    accepted_per_second: float
-    end_to_end_per_second: float
-    requests_per_second: float
-    p50_ms: float
-    p99_ms: float
-    max_ms: float
-    cpu_seconds_per_1000: float
-    peak_rss_mb: float
-    generator_cpu_us: float
-
-
-class Outcome(msgspec.Struct):
-    """What the rounds came to: every measurement, their medians, and rates as parts of others."""
-
-    title: str
-    rounds: list[Result]
-    median: Result
-    of_reference: float | None = None  # accepted requests a second, by the reference's in the same round
-    versus: str = ""
-    of_versus_accepted: float | None = None
-    of_versus_end_to_end: float | None = None
-
-
-class WrongCountError(Exception):
-    """What was accepted, stored and charged is not the same."""
 
 
 class Bench:
@@ -103,17 +51,21 @@ class Bench:
         """One scenario once. Raises `WrongCountError`."""
         if scenario.name == REFERENCE:
             return self._measure_reference(scenario)
-        with tempfile.TemporaryDirectory(dir=self._folder) as temporary:
-            data = folders.copy(self._base(scenario), Path(temporary) / "data")
-            with server.heliograph(data, {**scenario.settings, **self._extra}) as running, folders.Looker(data) as look:
-                time.sleep(SETTLE_SECONDS)
-                cpu = running.cpu_seconds()
-                report = self._load(running, scenario, self._options.seconds, data / folders.CREDENTIALS)
-                _wait_until_final(look, report)
-                cpu = running.cpu_seconds() - cpu
-                counts = look.counts()
-                _check(report, counts, look.spent_micros(), scenario.recipients)
-                result = _result(report, counts, cpu, running.peak_rss_mb())
+        with self._running(scenario) as (running, data, behind), folders.Looker(data) as look:
+            if behind is not None:
+                behind.begin()
+            cpu = running.cpu_seconds()
+            report = self._load(running, scenario, self._options.seconds, data / folders.CREDENTIALS)
+            _wait_until(scenario.stage, look, report)
+            cpu = running.cpu_seconds() - cpu
+            counts, received = look.counts(), behind.received() if behind else Received()
+            _check(report, counts, look.spent_micros(), scenario, received)
+            result = _result(report, _until_utc(scenario.stage, counts, received), cpu, running.peak_rss_mb())
+            if behind is not None:
+                behind.judge(look, report, received, result, data)
+            running.stop()
+            if behind is not None:
+                behind.check_end(report)
             if audit:
                 _audit(data)
         return result
@@ -121,19 +73,28 @@ class Bench:
     def profile(self, scenario: Scenario) -> tuple[float, list[hotspots.Thread]]:
         """Messages a second while py-spy looked on, and what it saw."""
         seconds = max(1, round(self._options.seconds))
-        with tempfile.TemporaryDirectory(dir=self._folder) as temporary:
-            data = folders.copy(self._base(scenario), Path(temporary) / "data")
-            with server.heliograph(data, {**scenario.settings, **self._extra}) as running:
-                time.sleep(SETTLE_SECONDS)
-                words = self._words(running, scenario, seconds + 3 * PROFILE_LEAD_SECONDS, data / folders.CREDENTIALS)
-                with subprocess.Popen(
-                    words, env=server.environment(), stdout=subprocess.PIPE, cwd=server.ROOT
-                ) as child:
-                    time.sleep(2 * PROFILE_LEAD_SECONDS)
-                    profile = hotspots.record(running.pid, seconds, Path(temporary) / "samples")
-                    printed, _ = child.communicate()
-                report = msgspec.json.decode(printed, type=load.Report)
+        with self._running(scenario) as (running, data, _):
+            words = self._words(running, scenario, seconds + 3 * PROFILE_LEAD_SECONDS, data / folders.CREDENTIALS)
+            with subprocess.Popen(words, env=server.environment(), stdout=subprocess.PIPE, cwd=server.ROOT) as child:
+                time.sleep(2 * PROFILE_LEAD_SECONDS)
+                profile = hotspots.record(running.pid, seconds, data.parent / "samples")
+                printed, _ = child.communicate()
+            report = msgspec.json.decode(printed, type=load.Report)
         return report.accepted_per_second, profile.threads(report.accepted_per_second)
+
+    @contextmanager
+    def _running(self, scenario: Scenario) -> Iterator[tuple[server.Server, Path, Behind | None]]:
+        """A server over a fresh folder, and what a scenario has behind it."""
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=self._folder)))
+            data = folders.copy(self._base(scenario), folder / "data")
+            behind = stack.enter_context(carriers.behind(scenario.carrier, folder)) if scenario.carrier else None
+            settings = {**scenario.settings, **(behind.settings if behind else {}), **self._extra}
+            if behind is not None:
+                behind.prepare(data)
+            running = stack.enter_context(server.heliograph(data, settings))
+            time.sleep(SETTLE_SECONDS)
+            yield running, data, behind
 
     def _base(self, scenario: Scenario) -> Path:
         if scenario.filled:
@@ -147,7 +108,7 @@ class Bench:
             cpu = running.cpu_seconds()
             report = self._load(running, scenario, self._options.seconds, None)
             cpu = running.cpu_seconds() - cpu
-            return _result(report, None, cpu, running.peak_rss_mb())
+            return _result(report, report.until_utc, cpu, running.peak_rss_mb())
 
     def _load(self, to: server.Server, scenario: Scenario, seconds: float, credentials: Path | None) -> load.Report:
         done = subprocess.run(
@@ -162,35 +123,54 @@ class Bench:
         return msgspec.json.decode(done.stdout, type=load.Report)
 
     def _words(self, to: server.Server, scenario: Scenario, seconds: float, credentials: Path | None) -> list[str]:
-        words = [sys.executable, "-m", "benchmarks.load", "--base-url", to.base_url, "--seconds", str(seconds)]
+        words = [sys.executable, "-m", "benchmarks.load", "--base-url", to.base_url]
+        words += ["--requests", str(scenario.requests)] if scenario.requests else ["--seconds", str(seconds)]
         words += ["--connections", str(self._options.connections), "--recipients", str(scenario.recipients)]
+        words += ["--rate", str(scenario.rate)] if scenario.rate else []
         return words + (["--credentials", str(credentials)] if credentials else ["--token", "a.b.c"])
 
 
-def _wait_until_final(look: folders.Looker, report: load.Report) -> None:
-    """Return when every message of the store is final. Raises `WrongCountError` when that takes too long."""
+def _wait_until(stage: Stage, look: folders.Looker, report: load.Report) -> None:
+    """Return when every message of the store has got so far. Raises `WrongCountError` when that takes too long."""
     deadline = time.monotonic() + FINAL_SECONDS
-    while left := look.open_messages():
+    while look.unfinished(stage):
         if time.monotonic() > deadline:
-            raise WrongCountError(f"{left} of {report.accepted} messages are not final after {FINAL_SECONDS} s")
+            raise WrongCountError(f"not all of {report.accepted} messages are {stage.value} after {FINAL_SECONDS} s")
         time.sleep(POLL_SECONDS)
 
 
-def _check(report: load.Report, counts: folders.Counts, spent_micros: int, recipients: int) -> None:
-    """Compare what the client was told with what is stored and charged. Raises `WrongCountError`."""
+def _until_utc(stage: Stage, counts: folders.Counts, received: Received) -> float:
+    """When the last message had got so far, in seconds since the epoch."""
+    match stage:
+        case Stage.SENT:
+            return counts.last_sent_utc_ms / 1000
+        case Stage.FINAL:
+            return counts.last_done_utc_ms / 1000
+        case Stage.TOLD:
+            return received.last_utc
+
+
+def _check(
+    report: load.Report, counts: folders.Counts, spent_micros: int, scenario: Scenario, received: Received
+) -> None:
+    """Compare what the client was told with what is stored, charged, sent and told. Raises `WrongCountError`."""
     ok = report.answered.get("200", 0)
+    accepted = report.accepted
+    final = 0 if scenario.stage is Stage.SENT else accepted
     expected = {
         "answers other than 200": (sum(report.answered.values()) - ok, 0),
         "requests never answered": (report.lost, 0),
-        "recipients not submitted": (ok * recipients - report.accepted, 0),
-        "messages stored": (counts.messages, report.accepted),
-        "messages final": (counts.final, report.accepted),
-        "messages delivered": (counts.delivered, report.accepted),
+        "recipients not submitted": (ok * scenario.recipients - accepted, 0),
+        "messages stored": (counts.messages, accepted),
+        "messages sent and not final": (counts.sent, accepted - final),
+        "messages final": (counts.final, final),
+        "messages delivered": (counts.delivered, final),
         "requests stored": (counts.requests, ok),
         "charges": (counts.charges, ok),
-        "micro-units charged": (counts.charged_micros, report.accepted * folders.PRICE_MICROS),
-        "micro-units gone from balances": (spent_micros, report.accepted * folders.PRICE_MICROS),
+        "micro-units charged": (counts.charged_micros, accepted * folders.PRICE_MICROS),
+        "micro-units gone from balances": (spent_micros, accepted * folders.PRICE_MICROS),
         "postings that are no charges": (counts.other_postings, 0),
+        **carriers.expected(received, counts, accepted, scenario.stage),
     }
     wrong = [f"{what}: {found}, not {right}" for what, (found, right) in expected.items() if found != right]
     if wrong:
@@ -205,12 +185,11 @@ def _audit(data: Path) -> None:
         raise WrongCountError(str(error)) from error
 
 
-def _result(report: load.Report, counts: folders.Counts | None, cpu_seconds: float, peak_rss_mb: float) -> Result:
-    until = counts.last_done_utc_ms / 1000 if counts else report.until_utc
+def _result(report: load.Report, until_utc: float, cpu_seconds: float, peak_rss_mb: float) -> Result:
     return Result(
         accepted=report.accepted,
         accepted_per_second=report.accepted_per_second,
-        end_to_end_per_second=report.accepted / (until - report.from_utc),
+        end_to_end_per_second=report.accepted / (until_utc - report.from_utc),
         requests_per_second=report.requests_per_second,
         p50_ms=report.latency_ms["p50"],
         p99_ms=report.latency_ms["p99"],
@@ -219,80 +198,6 @@ def _result(report: load.Report, counts: folders.Counts | None, cpu_seconds: flo
         peak_rss_mb=peak_rss_mb,
         generator_cpu_us=report.cpu_us_per_request,
     )
-
-
-# -- what the rounds come to
-
-
-def outcomes(scenarios: Sequence[Scenario], results: dict[str, list[Result]], stored: int) -> dict[str, Outcome]:
-    """Medians, and medians of the ratios within each round."""
-    found: dict[str, Outcome] = {}
-    for scenario in scenarios:
-        rounds = results[scenario.name]
-        outcome = Outcome(scenario.title.format(stored=f"{stored:,}"), rounds, _median(rounds), versus=scenario.versus)
-        if REFERENCE in results and scenario.name != REFERENCE:
-            outcome.of_reference = _ratio(rounds, results[REFERENCE], "requests_per_second")
-        if scenario.versus in results:
-            outcome.of_versus_accepted = _ratio(rounds, results[scenario.versus], "accepted_per_second")
-            outcome.of_versus_end_to_end = _ratio(rounds, results[scenario.versus], "end_to_end_per_second")
-        found[scenario.name] = outcome
-    return found
-
-
-def _median(rounds: Sequence[Result]) -> Result:
-    values = {name: median(getattr(one, name) for one in rounds) for name in Result.__struct_fields__}
-    return Result(**{**values, "accepted": int(values["accepted"])})
-
-
-def _ratio(these: Sequence[Result], those: Sequence[Result], name: str) -> float:
-    return float(median(getattr(this, name) / getattr(that, name) for this, that in zip(these, those, strict=True)))
-
-
-def table(found: dict[str, Outcome]) -> str:
-    """The outcomes for people, a row each."""
-    head = "accepted/s|end to end/s|p50 ms|p99 ms|CPU s/1,000|peak MB|of reference|of empty|spread"
-    rows = [["", *head.split("|")]]
-    for name, outcome in found.items():
-        one = outcome.median
-        rates = [each.accepted_per_second for each in outcome.rounds]
-        rows.append(
-            [
-                name,
-                f"{one.accepted_per_second:,.0f}",
-                f"{one.end_to_end_per_second:,.0f}" if name != REFERENCE else "",
-                f"{one.p50_ms:.2f}",
-                f"{one.p99_ms:.2f}",
-                f"{one.cpu_seconds_per_1000:.4f}",
-                f"{one.peak_rss_mb:.0f}",
-                _percent(outcome.of_reference),
-                " / ".join(
-                    filter(None, (_percent(outcome.of_versus_accepted), _percent(outcome.of_versus_end_to_end)))
-                ),
-                f"{min(rates):,.0f}–{max(rates):,.0f}",
-            ]
-        )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    names = [f"{name:>{widths[0]}}: {outcome.title}" for name, outcome in found.items()]
-    return "\n".join([*lines, "", *names])
-
-
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.0f} %"
-
-
-def machine() -> dict[str, Any]:
-    """What it ran on."""
-    cpu = Path("/proc/cpuinfo").read_text().partition("model name")[2].partition(":")[2].partition("\n")[0].strip()
-    return {
-        "cpu": cpu,
-        "cores": os.cpu_count(),
-        "load_before": os.getloadavg()[0],
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "sqlite": apsw.sqlite_lib_version(),
-        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
 
 
 # -- the command

@@ -48,12 +48,16 @@ class Server:
         deadline = time.monotonic() + START_SECONDS
         while not self._ready():
             if self._process.poll() is not None or time.monotonic() > deadline:
-                self.__exit__()
-                raise RuntimeError(f"no server:\n{self._log.read_text(errors='replace')[-3000:]}")
+                self.stop()
+                raise RuntimeError(f"no server:\n{self.printed()[-3000:]}")
             time.sleep(0.02)
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End it by SIGTERM, if it still runs."""
         if self._process.poll() is None:
             self._process.terminate()
         try:
@@ -61,6 +65,10 @@ class Server:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    def printed(self) -> str:
+        """What it has printed."""
+        return self._log.read_text(errors="replace")
 
     def cpu_seconds(self) -> float:
         """CPU that the process has used, all threads, user and system."""
