@@ -102,11 +102,16 @@ class Receive:
     def receipts(self, carrier_id: int, receipts: Sequence[Receipt], acknowledge: Callable[[bool], None]) -> None:
         """Receipts arrived from a carrier."""
         now = self._clock.now_utc_ms()
+        news: list[it.PartReceipt] = []
         for receipt in receipts:
             operator_id = self._operators.by_network(receipt.network).id if receipt.network else 0
             told = self._of_part(carrier_id, receipt.ref, receipt.state, now, operator_id, receipt.error)
             if told.message_id or not self._is_done((carrier_id, receipt.ref)):
-                self._waiting.append(told)
+                news.append(told)
+        if not news:  # all are on disk: there may be no group commit that tells so
+            acknowledge(True)
+            return
+        self._waiting += news
         self._acknowledge.append(acknowledge)
         self._store.request_commit()
 

@@ -208,6 +208,7 @@ def test_one_carrier_that_does_not_answer_is_not_in_the_way_of_another(tmp_path:
         assert "quick" in office.runs()
         assert not office.of("slow").stopped
         office.of("slow").take_all()
+        office.rig.clock.advance(1)
         await office.carriers.settled()
         assert office.of("slow").stopped
 
