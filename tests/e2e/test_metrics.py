@@ -180,6 +180,7 @@ def test_the_page_is_there_when_the_store_is_not(tmp_path: Path) -> None:
         answers: list[Response] = []
         request = message([phone("0001")])
         with closing(apsw.Connection(str(started.data / "heliograph.sqlite"))) as thief:
+            thief.set_busy_timeout(5_000)
             thief.execute("BEGIN IMMEDIATE")
             sending = threading.Thread(
                 target=lambda: answers.append(Client(started, started.credentials).post(request))

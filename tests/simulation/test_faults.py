@@ -70,4 +70,4 @@ def test_the_faults_do_happen(tmp_path: Path) -> None:
     ends = ("lapsed, EXPIRED", "lapsed, UNKNOWN", "silent, UNKNOWN", "told of SENT")
     carriers = ("rerouted", "carrier added live", "cut off, not sent", "cut off, unknown")
     for what in (*ends, *carriers, "cancelled", "cancelled, scheduled", "sent later"):
-        assert happened[what] > 5, happened
+        assert happened[what] > 1, happened

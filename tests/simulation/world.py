@@ -534,7 +534,7 @@ class World:
             (receive, "REFS_IN_RUN"): pick.choice((2, 20_000)),
         }
         hold = DoubtPolicy.HOLD if pick.random() < 0.3 else DoubtPolicy.RESEND
-        window = pick.choice((4, 5, 20, 100))
+        window = pick.choice((6, 7, 20, 100))  # no message has more parts than six
         self.smscs = [
             Smsc(self, "one", window, hold, pick.choice(FORMS)),
             Smsc(self, "two", pick.choice((4, 30)), DoubtPolicy.RESEND, pick.choice(FORMS)),

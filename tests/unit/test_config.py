@@ -326,6 +326,7 @@ def test_the_default_carrier_can_be_made_one_over_smpp_by_variables() -> None:
         (SMPP + "windwo = 5", ["carriers.main.windwo", "did you mean carriers.main.window?"]),
         (SMPP + "window = 0", ["carriers.main.window = 0", "the default is 100, the bounds are 1 to 100000"]),
         (SMPP + "window = 9", ["carriers.main.window = 9 is less than limits.segments = 10", "raise it"]),
+        (SMPP + 'window = 10\nlong_messages = "udh16"', ["carriers.main.window = 10 is less than 11", "raise it"]),
         (SMPP + 'bind = "receiver"', ["carriers.main.bind", "transceiver"]),
         (SMPP + 'destination = "1"', ["carriers.main.destination", "1/1"]),
         (SMPP + 'destination = "1/300"', ["carriers.main.destination", "0 to 255"]),

@@ -36,6 +36,12 @@ def unusable(settings: CarrierSettings, max_segments: int) -> Iterator[tuple[str
             " never fit; raise it, or lower the other",
         )
     if isinstance(settings, SmppSettings):
+        if settings.window == max_segments and settings.long_messages == "udh16":
+            yield (
+                "window",
+                f" = {settings.window} is less than {max_segments + 1}, the parts that a message of limits.segments ="
+                f" {max_segments} may take with long_messages = udh16; raise it",
+            )
         yield from _wrong_bind(settings)
         yield from _wrong_statuses(settings.statuses)
         yield from _wrong_tls(settings)
